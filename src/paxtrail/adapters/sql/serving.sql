@@ -1,0 +1,134 @@
+-- The serving store. Written by the stream and by publication; read by the API.
+CREATE SEQUENCE IF NOT EXISTS version_seq;  -- started at µs since 1970 by `paxtrail up`, so versions grow across rebuilds
+CREATE TABLE IF NOT EXISTS states (
+    entity text   NOT NULL,
+    key    text   NOT NULL,
+    epoch  bigint NOT NULL,                 -- 0 = batch, else the speed epoch it was folded in
+    digest text   NOT NULL,
+    state  text   NOT NULL,
+    PRIMARY KEY (entity, key, epoch)
+) PARTITION BY HASH (key);
+CREATE TABLE IF NOT EXISTS versions (
+    entity  text   NOT NULL,                -- flight, bag, order, journey, customer
+    key     text   NOT NULL,
+    version bigint NOT NULL,
+    PRIMARY KEY (entity, key)
+) PARTITION BY HASH (key);
+CREATE TABLE IF NOT EXISTS documents (
+    entity   text   NOT NULL,
+    key      text   NOT NULL,
+    version  bigint NOT NULL,
+    digest   text   NOT NULL,
+    document text   NOT NULL,
+    PRIMARY KEY (entity, key)
+) PARTITION BY HASH (key);
+CREATE TABLE IF NOT EXISTS edges (
+    a_namespace text NOT NULL,
+    a           text NOT NULL,
+    b_namespace text NOT NULL,
+    b           text NOT NULL,
+    PRIMARY KEY (a, b)
+);
+CREATE INDEX IF NOT EXISTS edges_b ON edges (b);
+CREATE TABLE IF NOT EXISTS links (
+    token       text PRIMARY KEY,
+    customer_id text NOT NULL
+);
+CREATE INDEX IF NOT EXISTS links_customer ON links (customer_id);
+CREATE TABLE IF NOT EXISTS relations (
+    from_kind text NOT NULL,
+    from_key  text NOT NULL,
+    kind      text NOT NULL,
+    to_kind   text NOT NULL,
+    to_key    text NOT NULL,
+    PRIMARY KEY (from_kind, from_key, kind, to_kind, to_key)
+);
+CREATE INDEX IF NOT EXISTS relations_to ON relations (to_kind, to_key, kind);
+CREATE TABLE IF NOT EXISTS timeline (
+    entity     text   NOT NULL,
+    key        text   NOT NULL,
+    event_time bigint NOT NULL,
+    event_id   text   NOT NULL,
+    type       text   NOT NULL,
+    brief      text   NOT NULL,             -- the payload's non-personal facts worth a line, JSON
+    PRIMARY KEY (entity, key, event_time, event_id)
+) PARTITION BY HASH (key);
+CREATE TABLE IF NOT EXISTS seen (
+    record_id bytea   PRIMARY KEY,          -- 16 bytes: blake2b(source, CloudEvents source, id)
+    topic     text    NOT NULL,
+    partition integer NOT NULL,
+    "offset"  bigint  NOT NULL,
+    body      bytea   NOT NULL,             -- 8-byte digest of type and body
+    arrival   bigint  NOT NULL
+);
+CREATE INDEX IF NOT EXISTS seen_arrival ON seen USING brin (arrival);
+CREATE TABLE IF NOT EXISTS seqs (
+    lane          text   NOT NULL,
+    checkpoint_id text   NOT NULL,
+    batch_id      bigint NOT NULL,
+    seq           bigint NOT NULL,
+    offsets       jsonb  NOT NULL,          -- {"topic": {"partition": [from, until]}}
+    PRIMARY KEY (lane, checkpoint_id, batch_id),
+    UNIQUE (lane, seq)
+);
+CREATE TABLE IF NOT EXISTS stream_commit (
+    lane         text   NOT NULL,
+    seq          bigint NOT NULL,
+    part         integer NOT NULL DEFAULT -1,  -- -1 = the whole micro-batch; >= 0: one hash partition of a spread one
+    epoch        bigint NOT NULL,
+    offsets      jsonb  NOT NULL,
+    committed_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (lane, seq, part)
+);
+CREATE TABLE IF NOT EXISTS epochs (
+    epoch     bigint PRIMARY KEY,
+    closed_by text,                         -- run id of the cut that closed it; null = current
+    opened_at timestamptz NOT NULL DEFAULT now(),
+    closed_at timestamptz
+);
+INSERT INTO epochs (epoch) VALUES (1) ON CONFLICT DO NOTHING;
+CREATE TABLE IF NOT EXISTS cuts (
+    run_id   text PRIMARY KEY,
+    epoch    bigint NOT NULL UNIQUE,        -- the epoch it closed
+    lanes    jsonb  NOT NULL,               -- {"lane": {"seq": largest committed seq, "version": Delta version of bronze.events}}
+    cut_time bigint NOT NULL,               -- µs UTC
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE TABLE IF NOT EXISTS batch_runs (
+    run_id         text PRIMARY KEY REFERENCES cuts,
+    mode           text NOT NULL,           -- full, incremental
+    base_run       text,
+    states_version bigint NOT NULL,         -- Delta version of silver.states
+    digests        jsonb NOT NULL,          -- {"entity": digest}
+    finished_at    timestamptz NOT NULL DEFAULT now()
+);
+CREATE TABLE IF NOT EXISTS publications (
+    range_id text   PRIMARY KEY,
+    epoch    bigint NOT NULL                -- newest epoch published for that range
+);
+CREATE TABLE IF NOT EXISTS publication_counts (
+    epoch     bigint NOT NULL,
+    range_id  text   NOT NULL,
+    entity    text   NOT NULL,
+    published bigint NOT NULL,
+    healed    bigint NOT NULL,
+    redefined bigint NOT NULL,
+    drifted   bigint NOT NULL,
+    PRIMARY KEY (epoch, range_id, entity)
+);
+CREATE TABLE IF NOT EXISTS outbox (
+    id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    topic   text  NOT NULL,
+    key     text  NOT NULL,
+    payload text  NOT NULL
+);
+CREATE TABLE IF NOT EXISTS ledger (
+    source     text   NOT NULL,
+    hour       bigint NOT NULL,             -- hour of arrival, epoch seconds
+    received   bigint NOT NULL,
+    accepted   bigint NOT NULL,
+    duplicates bigint NOT NULL,
+    refused    bigint NOT NULL,             -- conflicts included
+    events     bigint NOT NULL,
+    PRIMARY KEY (source, hour)
+);

@@ -1,0 +1,34 @@
+-- The vault: the only place that links values to tokens and holds keys. Database of its own.
+CREATE TABLE IF NOT EXISTS identifier (
+    digest    bytea PRIMARY KEY,            -- HMAC-SHA-256(lookup secret, namespace \0 normalised value)
+    namespace text  NOT NULL,
+    token     text  NOT NULL UNIQUE,        -- UUIDv7, 32 hex digits: sorts by age
+    sealed    bytea                         -- the value under the token's key, for re-hashing; null once shredded
+);
+CREATE TABLE IF NOT EXISTS subject_key (
+    token      text PRIMARY KEY,
+    wrapped    bytea,                       -- AES-256-GCM-wrapped 64-byte AES-SIV key; null = deleted for good
+    generation integer NOT NULL
+);
+CREATE TABLE IF NOT EXISTS key_deletion (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    token      text NOT NULL,
+    deleted_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE TABLE IF NOT EXISTS quarantine_key (
+    day        text PRIMARY KEY,
+    wrapped    bytea,
+    generation integer NOT NULL
+);
+-- The record of reads: decided truth, append-only.
+CREATE TABLE IF NOT EXISTS reads (
+    id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at        timestamptz NOT NULL,
+    subject   text NOT NULL,                -- who: issuer's subject of the caller
+    client    text NOT NULL,
+    role      text NOT NULL,
+    purpose   text NOT NULL,
+    route     text NOT NULL,
+    customers text[] NOT NULL,              -- whom: customer ids (tokens)
+    trace     text NOT NULL DEFAULT ''
+);

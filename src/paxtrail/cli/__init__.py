@@ -1,0 +1,1 @@
+"""The command line: `paxtrail <noun> <verb>`, one module per group of nouns."""

@@ -1,0 +1,48 @@
+"""Every error of Paxtrail.
+
+PaxtrailError                 something is wrong that a person can act on; `code` is stable, the text says what to do
+├── ConfigurationError        settings, schemas or attribute tables are wrong or missing
+├── Refusal                   a record is refused at the door (goes to bronze.rejects; never stops a stream)
+├── TableLocked               another process writes this Delta table
+├── Unavailable               a part (vault, serving store, broker) does not answer: try again later
+├── EpochRefused              a publication is not newer than what is served
+└── NotFound                  no such customer, flight, bag, run …
+"""
+
+from __future__ import annotations
+
+
+class PaxtrailError(Exception):
+    """Base of the tree; `code` is a stable snake_case word for machines."""
+
+    code = "error"
+
+
+class ConfigurationError(PaxtrailError):
+    code = "configuration"
+
+
+class Refusal(PaxtrailError):
+    """A record the door does not accept. `reason` never contains a personal value; `at` says where in the record."""
+
+    def __init__(self, code: str, reason: str, at: str = "") -> None:
+        super().__init__(f"{code}: {reason}" + (f" (at {at})" if at else ""))
+        self.code = code
+        self.reason = reason
+        self.at = at
+
+
+class TableLocked(PaxtrailError):
+    code = "table_locked"
+
+
+class Unavailable(PaxtrailError):
+    code = "unavailable"
+
+
+class EpochRefused(PaxtrailError):
+    code = "epoch_refused"
+
+
+class NotFound(PaxtrailError):
+    code = "not_found"

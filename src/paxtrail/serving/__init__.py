@@ -1,0 +1,1 @@
+"""Readers: the HTTP API, the outbox relay."""

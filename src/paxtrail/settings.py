@@ -1,0 +1,128 @@
+"""One frozen Settings object: environment over conf/<env>.toml over conf/base.toml; built once in `main`, passed down."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Kafka(_Part):
+    brokers: str
+    partitions: int
+    controller_port: int
+
+
+class Postgres(_Part):
+    """`password_file` holds the superuser's password of the embedded server; each role's is in `secrets_dir`."""
+
+    host: str
+    port: int
+    serving_database: str
+    vault_database: str
+    sslmode: str
+
+
+class Stream(_Part):
+    lane: str
+    trigger_ms: int
+    spread_above_rows: int
+    """Micro-batches of more events than this run in the executors; below, on the driver."""
+    max_offsets_per_trigger: int
+    claim_horizon_hours: int
+    maintenance_commits: int
+    failpoint: str
+
+
+class Spark(_Part):
+    master: str
+    driver_memory: str
+    shuffle_partitions: int
+    conf: dict[str, str]
+
+
+class Api(_Part):
+    host: str
+    port: int
+    workers: int
+    issuer: str
+    audience: str
+    jwks: str
+    """File path or URL of the JSON Web Key Set; empty with `dev_issuer`."""
+    dev_issuer: bool
+    pool_size: int
+
+
+class Relay(_Part):
+    poll_ms: int
+    batch: int
+    metrics_port: int
+
+
+class Settings(_Part):
+    """All values of one environment. `home` holds everything that is written; it may be anywhere."""
+
+    env: str
+    home: Path
+    conf: Path
+    controller: str
+    airline_numeric: dict[str, str]
+    kafka: Kafka
+    postgres: Postgres
+    stream: Stream
+    spark: Spark
+    api: Api
+    relay: Relay
+
+    @property
+    def lake(self) -> Path:
+        return self.home / "lake"
+
+    @property
+    def secrets(self) -> Path:
+        return self.home / "secrets"
+
+    @property
+    def logs(self) -> Path:
+        return self.home / "logs"
+
+    @classmethod
+    def load(cls, env: str | None = None, **overrides: Any) -> Self:
+        """Settings of `env` (default: $PAXTRAIL_ENV, else local). `PAXTRAIL_KAFKA__BROKERS=…` overrides kafka.brokers."""
+        name = env or os.environ.get("PAXTRAIL_ENV", "local")
+        conf = Path(os.environ.get("PAXTRAIL_CONF", ROOT / "conf"))
+        values: dict[str, Any] = {}
+        for file in (conf / "base.toml", conf / f"{name}.toml"):
+            _merge(values, tomllib.loads(file.read_text()))
+        values.update(env=name, conf=conf)
+        for variable, text in os.environ.items():
+            path = variable.removeprefix("PAXTRAIL_").lower().split("__")
+            if variable.startswith("PAXTRAIL_") and path[0] in cls.model_fields and path[0] not in ("env", "conf"):
+                _put(values, path, text)
+        _merge(values, overrides)
+        home = Path(values["home"])
+        values["home"] = home if home.is_absolute() else (ROOT / home)
+        return cls.model_validate(values)
+
+
+def _merge(into: dict[str, Any], more: dict[str, Any]) -> None:
+    for key, value in more.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def _put(into: dict[str, Any], path: list[str], text: str) -> None:
+    for step in path[:-1]:
+        into = into.setdefault(step, {})
+    into[path[-1]] = text

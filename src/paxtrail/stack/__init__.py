@@ -1,0 +1,1 @@
+"""The local stack: fetching jars, starting, watching and stopping the parts on one machine."""

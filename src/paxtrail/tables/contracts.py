@@ -1,0 +1,48 @@
+"""What a table is: its name, columns, key, owner, personal columns, retention; as data, for Arrow, Spark and the dictionary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column; `type` is a Spark SQL type. `stats` False keeps its values out of Delta's statistics."""
+
+    name: str
+    type: str
+    about: str
+    nullable: bool = True
+    stats: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The contract of one Delta table. One writer process per table: `owner`."""
+
+    name: str
+    about: str
+    owner: str
+    key: tuple[str, ...]
+    retention: str
+    columns: tuple[Column, ...]
+    partitioned_by: tuple[str, ...] = ()
+
+    def path(self, lake: Path) -> str:
+        """Folder of the table: bronze.events -> <lake>/bronze/events."""
+        return str(lake.joinpath(*self.name.split(".")))
+
+    @property
+    def ddl(self) -> str:
+        """Spark DDL of the columns, as `StructType.fromDDL` reads it."""
+        return ", ".join(f"{c.name} {c.type}" + ("" if c.nullable else " NOT NULL") for c in self.columns)
+
+    @property
+    def names(self) -> list[str]:
+        return [c.name for c in self.columns]
+
+    @property
+    def stats_columns(self) -> str:
+        """Value of delta.dataSkippingStatsColumns: nothing else may reach the log (invariant 6)."""
+        return ",".join(c.name for c in self.columns if c.stats)

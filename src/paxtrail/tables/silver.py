@@ -1,0 +1,88 @@
+"""silver: deduplicated events, states up to a cut, links and outcomes; written by the batch jobs only."""
+
+from __future__ import annotations
+
+from paxtrail.tables.contracts import Column, Table
+
+EVENTS = Table(
+    name="silver.events",
+    about="Each event once (highest revision), payload as VARIANT; everything batch reads this, never bronze.",
+    owner="spark_jobs/events.py",
+    key=("event_id",),
+    retention="as bronze.events",
+    columns=(
+        Column("event_id", "string", "see bronze.events", False),
+        Column("revision", "int", "highest revision seen", False),
+        Column("lane", "string", "lane it came by", False),
+        Column("seq", "bigint", "micro-batch it came by", False, stats=True),
+        Column("epoch", "bigint", "epoch whose cut took it in", False, stats=True),
+        Column("source", "string", "source name", False),
+        Column("type", "string", "event type", False),
+        Column("controller", "string", "which airline of the group", False),
+        Column("region", "string", "residency of the person", False),
+        Column("event_time", "bigint", "µs UTC", False, stats=True),
+        Column("source_sequence", "bigint", "the source's own order", False),
+        Column("arrival_time", "bigint", "µs UTC", False),
+        Column("subject", "string", "token of the person; null = none"),
+        Column("entities", "array<struct<kind:string,key:string>>", "what it changes", False),
+        Column("identifiers", "array<struct<namespace:string,token:string>>", "tokens of the subject", False),
+        Column("relations", "array<struct<from_kind:string,from_key:string,kind:string,to_kind:string,to_key:string>>", "relations it states", False),
+        Column("payload", "variant", "facts, personal values sealed", False),
+    ),
+)
+
+STATES = Table(
+    name="silver.states",
+    about="State of every entity up to the cut: the fold of its events under the attribute table.",
+    owner="spark_jobs/states.py",
+    key=("entity", "key"),
+    retention="last two versions",
+    columns=(
+        Column("entity", "string", "profile, flight, bag, order, journey; outcome and history (derived from them)", False, stats=True),
+        Column("key", "string", "token, leg key or tag", False),
+        Column("digest", "string", "digest of the entity's attribute table", False),
+        Column("epoch", "bigint", "epoch of the last cut that changed it", False, stats=True),
+        Column("state", "string", "canonical JSON of the state (docs/dictionary.md)", False),
+    ),
+)
+
+EDGES = Table(
+    name="silver.edges",
+    about="Strong identifiers seen together on one person: the evidence for links.",
+    owner="spark_jobs/links.py",
+    key=("a", "b"),
+    retention="as bronze.events",
+    columns=(
+        Column("a_namespace", "string", "namespace of a", False),
+        Column("a", "string", "token, a < b", False),
+        Column("b_namespace", "string", "namespace of b", False),
+        Column("b", "string", "token", False),
+    ),
+)
+
+LINKS = Table(
+    name="silver.links",
+    about="Token to customer: connected parts of the accepted edges.",
+    owner="spark_jobs/links.py",
+    key=("token",),
+    retention="last two versions",
+    columns=(
+        Column("token", "string", "token of a person", False),
+        Column("customer_id", "string", "oldest token of the customer", False),
+    ),
+)
+
+RELATIONS = Table(
+    name="silver.relations",
+    about="Relations between customers' tokens, orders, journeys, flights and bags.",
+    owner="spark_jobs/links.py",
+    key=("from_kind", "from_key", "kind", "to_kind", "to_key"),
+    retention="as bronze.events",
+    columns=(
+        Column("from_kind", "string", "kind of the origin", False),
+        Column("from_key", "string", "key of the origin", False),
+        Column("kind", "string", "name of the relation", False),
+        Column("to_kind", "string", "kind of the target", False),
+        Column("to_key", "string", "key of the target", False),
+    ),
+)
