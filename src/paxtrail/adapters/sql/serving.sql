@@ -127,8 +127,8 @@ CREATE TABLE IF NOT EXISTS ledger (
     hour       bigint NOT NULL,             -- hour of arrival, epoch seconds
     received   bigint NOT NULL,
     accepted   bigint NOT NULL,
-    duplicates bigint NOT NULL,
-    refused    bigint NOT NULL,             -- conflicts included
+    duplicates bigint NOT NULL,             -- same id again; with other content too (a conflict, kept in bronze.rejects)
+    refused    bigint NOT NULL,
     events     bigint NOT NULL,
     PRIMARY KEY (source, hour)
 );

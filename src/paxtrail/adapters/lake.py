@@ -1,0 +1,103 @@
+"""Delta tables without a JVM (delta-rs): created by contract, appended with an application transaction, one writer each."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+
+from paxtrail.errors import TableLocked
+from paxtrail.settings import Settings
+from paxtrail.tables.contracts import Table
+
+_TYPES = {
+    "string": pa.string(),
+    "bigint": pa.int64(),
+    "int": pa.int32(),
+    "boolean": pa.bool_(),
+    "binary": pa.binary(),
+    "array<struct<kind:string,key:string>>": pa.list_(pa.struct([("kind", pa.string()), ("key", pa.string())])),
+    "array<struct<namespace:string,token:string>>": pa.list_(pa.struct([("namespace", pa.string()), ("token", pa.string())])),
+    "array<struct<from_kind:string,from_key:string,kind:string,to_kind:string,to_key:string>>": pa.list_(
+        pa.struct([(name, pa.string()) for name in ("from_kind", "from_key", "kind", "to_kind", "to_key")])
+    ),
+}
+
+
+def arrow_schema(table: Table) -> pa.Schema:
+    """Arrow schema of a contract (tables with VARIANT are Spark's alone)."""
+    return pa.schema([pa.field(c.name, _TYPES[c.type], c.nullable) for c in table.columns])
+
+
+def ensure(table: Table, settings: Settings) -> str:
+    """Path of the table, created empty if it is not there; statistics on the contract's columns only (invariant 6)."""
+    path = table.path(settings.lake)
+    if not DeltaTable.is_deltatable(path):
+        DeltaTable.create(
+            path,
+            arrow_schema(table),
+            mode="ignore",
+            partition_by=list(table.partitioned_by),
+            configuration={
+                "delta.dataSkippingStatsColumns": table.stats_columns,
+                "delta.logRetentionDuration": "interval 1 days",
+                "delta.deletedFileRetentionDuration": "interval 1 days",
+                "delta.checkpointInterval": "100000",  # the writer checkpoints between micro-batches, never within one
+            },
+        )
+    return path
+
+
+def last_transaction(path: str, app: str) -> int:
+    """Newest application transaction `app` in the table; -1 if there is none."""
+    if not DeltaTable.is_deltatable(path):
+        return -1
+    version = DeltaTable(path).transaction_version(app)
+    return -1 if version is None else int(version)
+
+
+def append(path: str, rows: pa.Table, *, app: str, version: int) -> None:
+    """One commit with the transaction (app, version). delta-rs records but does not refuse a repeat: the caller checks first."""
+    write_deltalake(path, rows, mode="append", commit_properties=CommitProperties(app_transactions=[Transaction(app, version)]))
+
+
+def rows_of(path: str, lane: str, seq: int) -> pa.Table:
+    """The rows of one micro-batch, as the table has them."""
+    from deltalake import QueryBuilder
+
+    query = QueryBuilder().register("t", DeltaTable(path))
+    where = "lane = '{}' and seq = {}".format(lane.replace("'", "''"), int(seq))
+    return pa.table(query.execute(f"select * from t where {where}"))
+
+
+def maintain(path: str) -> None:
+    """Compacts small files, checkpoints the log, drops old log entries; only the table's writer calls this."""
+    table = DeltaTable(path)
+    table.optimize.compact()
+    table.create_checkpoint()
+    table.cleanup_metadata()
+
+
+@contextmanager
+def locked(name: str, settings: Settings) -> Iterator[None]:
+    """Holds the writer's lock of `name` (a table, a job); TableLocked names the process that has it. Dies with the process."""
+    folder = settings.home / "run"
+    folder.mkdir(parents=True, exist_ok=True)
+    file = Path(folder / f"{name}.lock")
+    handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.pread(handle, 64, 0).decode(errors="replace").strip() or "unknown"
+            raise TableLocked(f"{name} is being written by process {holder}; stop it or wait for it") from None
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(handle)
