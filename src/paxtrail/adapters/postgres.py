@@ -1,0 +1,50 @@
+"""Addresses of the two databases, per role; passwords come from the environment or from files only their owner can read."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+from paxtrail.errors import ConfigurationError
+from paxtrail.settings import Settings
+
+Role = Literal["stream", "batch", "api", "relay", "postgres"]
+Database = Literal["serving", "vault", "postgres"]
+ROLES: tuple[Role, ...] = ("stream", "batch", "api", "relay")
+
+
+def dsn(settings: Settings, database: Database = "serving", role: Role = "stream") -> str:
+    """URL of a database for a role, as psycopg and asyncpg take it. It holds the password: never log it."""
+    name = {"serving": settings.postgres.serving_database, "vault": settings.postgres.vault_database, "postgres": "postgres"}[database]
+    where = settings.postgres
+    return f"postgresql://{role}:{quote(password(settings, role), safe='')}@{where.host}:{where.port}/{name}?sslmode={where.sslmode}"
+
+
+def password(settings: Settings, role: Role) -> str:
+    """Password of a role: PAXTRAIL_PASSWORD_<ROLE>, else <home>/secrets/<role>.password, made at first use (local only)."""
+    variable = f"PAXTRAIL_PASSWORD_{role.upper()}"
+    if given := os.environ.get(variable):
+        return given
+    file = settings.secrets / f"{role}.password"
+    if not file.exists():
+        if settings.env != "local":
+            raise ConfigurationError(f"no password for the PostgreSQL role {role}: set {variable} or write {file}")
+        _write_once(file, secrets.token_urlsafe(24))
+    return file.read_text().strip()
+
+
+def _write_once(file: Path, text: str) -> None:
+    """A file of mode 0600 appears whole or not at all; of two writers at once the first one wins."""
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as out:
+        out.write(text + "\n")
+    try:
+        os.link(draft, file)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
