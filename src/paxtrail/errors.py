@@ -6,7 +6,10 @@ PaxtrailError                 something is wrong that a person can act on; `code
 ├── TableLocked               another process writes this Delta table
 ├── Unavailable               a part (vault, serving store, broker) does not answer: try again later
 ├── EpochRefused              a publication is not newer than what is served
-└── NotFound                  no such customer, flight, bag, run …
+├── NotFound                  no such customer, flight, bag, run …
+├── Unauthenticated           a caller's token is missing or not accepted (code says why)
+├── Forbidden                 this caller may not do this (code says why: scope, role, purpose …)
+└── BadRequest                a request is malformed or asks for too much (code says how)
 """
 
 from __future__ import annotations
@@ -46,3 +49,25 @@ class EpochRefused(PaxtrailError):
 
 class NotFound(PaxtrailError):
     code = "not_found"
+
+
+class Unauthenticated(PaxtrailError):
+    """`code` is one of the API's table; the text never contains any part of the token."""
+
+    def __init__(self, code: str = "token_refused") -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Forbidden(PaxtrailError):
+    def __init__(self, code: str, detail: str = "") -> None:
+        super().__init__(detail or code)
+        self.code = code
+
+
+class BadRequest(PaxtrailError):
+    """The text names members and limits, never values."""
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        super().__init__(detail or code)
+        self.code = code
