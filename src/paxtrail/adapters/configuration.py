@@ -1,0 +1,54 @@
+"""Event schemas and attribute tables, read from the configuration folder and checked against each other."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from paxtrail.core import attributes as core_attributes
+from paxtrail.core.attributes import AttributeTable
+from paxtrail.core.records import Json
+from paxtrail.core.schemas import Schemas
+from paxtrail.errors import ConfigurationError
+
+ENTITIES = ("bag", "flight", "journey", "order", "profile")
+
+
+def schemas(conf: Path) -> Schemas:
+    """The event schemas of every source in `conf`/schemas; raises ConfigurationError naming file and key."""
+    folder = conf / "schemas"
+    tables = {file.stem: _read(file) for file in _files(folder)}
+    try:
+        return Schemas.from_tables(tables)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{folder}: {error}") from error
+
+
+def attributes(conf: Path) -> dict[str, AttributeTable]:
+    """The attribute table of every entity, from `conf`/attributes; raises ConfigurationError naming file and attribute."""
+    folder, declared = conf / "attributes", schemas(conf)
+    tables: dict[str, AttributeTable] = {}
+    for file in _files(folder):
+        if file.stem not in ENTITIES:
+            raise ConfigurationError(f"{file}: {file.stem} is no entity; there are {', '.join(ENTITIES)}")
+        try:
+            tables[file.stem] = core_attributes.table(file.stem, _read(file), declared)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{file}: {error}") from error
+    missing = sorted(set(ENTITIES) - set(tables))
+    if missing:
+        raise ConfigurationError(f"{folder / missing[0]}.toml is missing; every entity needs an attribute table")
+    return tables
+
+
+def _files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise ConfigurationError(f"{folder} is no folder; PAXTRAIL_CONF must name the configuration folder")
+    return sorted(folder.glob("*.toml"))
+
+
+def _read(file: Path) -> dict[str, Json]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{file}: not valid TOML: {error}") from error
