@@ -31,7 +31,12 @@ _TYPES = {
 
 def arrow_schema(table: Table) -> pa.Schema:
     """Arrow schema of a contract (tables with VARIANT are Spark's alone)."""
-    return pa.schema([pa.field(c.name, _TYPES[c.type], c.nullable) for c in table.columns])
+    return pa.schema([pa.field(c.name, arrow_type(c.type), c.nullable) for c in table.columns])
+
+
+def arrow_type(spark_type: str) -> pa.DataType:
+    """Arrow type of a Spark SQL type of a contract."""
+    return _TYPES[spark_type]
 
 
 def ensure(table: Table, settings: Settings) -> str:

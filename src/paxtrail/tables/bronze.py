@@ -37,6 +37,15 @@ EVENTS = Table(
     ),
 )
 
+REVISIONS = Table(
+    name="bronze.revisions",
+    about="Events decoded again from their lossless native parts: revision n+1, effective at the next cut; lane `revisions`, seq = Delta version.",
+    owner="spark_jobs/reprocess.py",
+    key=("event_id", "revision"),
+    retention="as bronze.events",
+    columns=EVENTS.columns,
+)
+
 REJECTS = Table(
     name="bronze.rejects",
     about="Every refused or conflicting record, sealed under the quarantine key of its day, replayable.",

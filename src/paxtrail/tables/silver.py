@@ -31,6 +31,19 @@ EVENTS = Table(
     ),
 )
 
+CORRECTIONS = Table(
+    name="silver.corrections",
+    about="Entities whose speed state differs from the batch for a known reason: publication counts them as healed, not as drifted.",
+    owner="spark_jobs/events.py",
+    key=("entity", "key", "epoch"),
+    retention="two years",
+    columns=(
+        Column("entity", "string", "kind of entity", False),
+        Column("key", "string", "token, leg key or tag", False),
+        Column("epoch", "bigint", "epoch of the cut that found it", False, stats=True),
+    ),
+)
+
 STATES = Table(
     name="silver.states",
     about="State of every entity up to the cut: the fold of its events under the attribute table.",
@@ -40,6 +53,7 @@ STATES = Table(
     columns=(
         Column("entity", "string", "profile, flight, bag, order, journey; outcome and history (derived from them)", False, stats=True),
         Column("key", "string", "token, leg key or tag", False),
+        Column("bucket", "int", "first 16 bits of md5(key): a publication range is a run of buckets", False, stats=True),
         Column("digest", "string", "digest of the entity's attribute table", False),
         Column("epoch", "bigint", "epoch of the last cut that changed it", False, stats=True),
         Column("state", "string", "canonical JSON of the state (docs/dictionary.md)", False),

@@ -1,0 +1,90 @@
+"""Kafka as the stream reads it: topics of a lane, records of a range, offsets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import Consumer, TopicPartition
+
+from paxtrail.settings import Settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+SOURCES = ("flights", "baggage", "reservations", "checkin", "loyalty", "booking")
+COLUMNS = "topic string, partition int, offset bigint, timestamp timestamp, headers array<struct<key string, value binary>>, value binary"
+
+Ranges = dict[str, dict[str, list[int]]]
+
+
+def raw_topics() -> list[str]:
+    """The topics of the door, one per source."""
+    return [f"raw.{source}" for source in SOURCES]
+
+
+def earliest(settings: Settings, topics: Sequence[str]) -> dict[str, dict[str, int]]:
+    """First offset that is still there, by topic and partition."""
+    consumer = Consumer({"bootstrap.servers": settings.kafka.brokers, "group.id": "paxtrail-offsets", "enable.auto.commit": False})
+    try:
+        found: dict[str, dict[str, int]] = {}
+        for topic in topics:
+            partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
+            found[topic] = {
+                str(p): consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=30, cached=False)[0] for p in sorted(partitions)
+            }
+        return found
+    finally:
+        consumer.close()
+
+
+def stream(spark: SparkSession, settings: Settings, topics: Sequence[str], starting: Mapping[str, Mapping[str, int]]) -> DataFrame:
+    """The records of these topics as they come, from `starting` unless the checkpoint knows better."""
+    return (
+        spark.readStream.format("kafka")
+        .option("kafka.bootstrap.servers", settings.kafka.brokers)
+        .option("subscribe", ",".join(topics))
+        .option("startingOffsets", json.dumps(starting))
+        .option("maxOffsetsPerTrigger", str(settings.stream.max_offsets_per_trigger))
+        .option("includeHeaders", "true")
+        .load()
+    )
+
+
+def records(spark: SparkSession, settings: Settings, ranges: Mapping[str, Mapping[str, Sequence[int]]]) -> DataFrame:
+    """Exactly the records of these ranges; fails when some are gone."""
+    starting = {topic: {p: r[0] for p, r in partitions.items()} for topic, partitions in ranges.items()}
+    ending = {topic: {p: r[1] for p, r in partitions.items()} for topic, partitions in ranges.items()}
+    return (
+        spark.read.format("kafka")
+        .option("kafka.bootstrap.servers", settings.kafka.brokers)
+        .option("subscribe", ",".join(ranges))
+        .option("startingOffsets", json.dumps(starting))
+        .option("endingOffsets", json.dumps(ending))
+        .option("includeHeaders", "true")
+        .load()
+    )
+
+
+def batch_ranges(checkpoint: Path, batch_id: int) -> Ranges:
+    """Offsets [from, until) of a micro-batch by topic and partition, as Spark planned it."""
+    until = _offsets(checkpoint / "offsets" / str(batch_id))
+    before = checkpoint / "offsets" / str(batch_id - 1)
+    since = _offsets(before if before.exists() else checkpoint / "sources" / "0" / "0")
+    return {
+        topic: {p: [int(since.get(topic, {}).get(p, 0)), int(end)] for p, end in partitions.items()} for topic, partitions in until.items()
+    }
+
+
+def size(ranges: Mapping[str, Mapping[str, Sequence[int]]]) -> int:
+    """Number of records in the ranges."""
+    return sum(r[1] - r[0] for partitions in ranges.values() for r in partitions.values())
+
+
+def _offsets(file: Path) -> dict[str, dict[str, Any]]:
+    """The last line of a file of Spark's offset log."""
+    text = file.read_text().strip("\0").strip()
+    found: dict[str, dict[str, Any]] = json.loads(text.splitlines()[-1])
+    return found

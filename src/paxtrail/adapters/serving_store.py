@@ -1,0 +1,316 @@
+"""What a micro-batch does to the serving store: states, links, relations, timeline, versions, outbox and its commit row, at once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import psycopg
+
+from paxtrail.core.attributes import AttributeTable
+from paxtrail.core.folds import Event, brief, fold, merge
+from paxtrail.core.identity import customers, edges_of
+
+Row = Mapping[str, Any]
+Cursor = psycopg.Cursor[Any]
+Key = tuple[str, str]
+
+# The writer only ever works by key; without statistics on temporary tables the planner would scan whole tables.
+SESSION = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c synchronous_commit=on -c jit=off"
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerLine:
+    """Records of one source and hour of arrival in one micro-batch."""
+
+    source: str
+    hour: int
+    received: int
+    accepted: int
+    duplicates: int
+    refused: int
+    events: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One micro-batch as PostgreSQL gets it: rows of bronze.events, the ledger, the offsets it covers."""
+
+    lane: str
+    seq: int
+    offsets: Mapping[str, Mapping[str, Sequence[int]]]
+    rows: Sequence[Row]
+    ledger: Sequence[LedgerLine]
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a transaction changed: who needs a new version."""
+
+    tokens: set[str] = field(default_factory=set)
+    entities: set[Key] = field(default_factory=set)
+    customers: set[str] = field(default_factory=set)
+    types: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+
+def event_of(row: Row) -> Event:
+    """The event a row of bronze.events folds as."""
+    return Event(
+        row["event_id"],
+        row["source"],
+        row["type"],
+        row["event_time"],
+        row["source_sequence"],
+        row["arrival_time"],
+        orjson.loads(row["payload"]),
+    )
+
+
+def partial_states(rows: Iterable[Row], tables: Mapping[str, AttributeTable]) -> tuple[dict[Key, dict[str, Any]], dict[Key, list[Event]]]:
+    """Folds of the rows by entity, and the events of each entity."""
+    events: dict[Key, list[Event]] = defaultdict(list)
+    for row in rows:
+        event = event_of(row)
+        for entity in row["entities"]:
+            events[entity["kind"], entity["key"]].append(event)
+    states = {at: fold(tables[at[0]], found) for at, found in events.items()}
+    return states, events
+
+
+def commit(connection: psycopg.Connection[Any], batch: Batch, tables: Mapping[str, AttributeTable], appended: Callable[[], None]) -> bool:
+    """One transaction for the whole micro-batch; False if it was committed before. `appended` returns when Delta has it.
+
+    PostgreSQL commits last: what is served is in bronze (invariant 5).
+    """
+    states, events = partial_states(batch.rows, tables)
+    with connection.transaction(), connection.cursor() as cursor:
+        epoch = current_epoch(cursor)
+        if is_committed(cursor, batch.lane, batch.seq):
+            return False
+        changes = Changes()
+        write_states(cursor, epoch, states, tables)
+        note(changes, batch.rows)
+        write_relations(cursor, batch.rows)
+        write_links(cursor, batch.rows, changes)
+        write_timeline(cursor, events)
+        bump(cursor, changes, batch.seq)
+        write_ledger(cursor, batch.ledger)
+        appended()
+        cursor.execute(
+            "insert into stream_commit (lane, seq, epoch, offsets) values (%s, %s, %s, %s)",
+            (batch.lane, batch.seq, epoch, orjson.dumps(batch.offsets).decode()),
+        )
+    return True
+
+
+def current_epoch(cursor: Cursor) -> int:
+    """The open epoch, held against a cut until this transaction ends."""
+    while True:
+        # A cut that commits while we wait makes the row no longer match: ask again for its successor.
+        row = cursor.execute("select epoch from epochs where closed_by is null for share").fetchone()
+        if row:
+            return int(row[0])
+
+
+def is_committed(cursor: Cursor, lane: str, seq: int, part: int = -1) -> bool:
+    found = cursor.execute("select 1 from stream_commit where lane = %s and seq = %s and part = %s", (lane, seq, part)).fetchone()
+    return found is not None
+
+
+def mint_seq(connection: psycopg.Connection[Any], lane: str, checkpoint: str, batch_id: int, offsets: Mapping[str, Any]) -> int:
+    """The lane's number of this micro-batch; a replay finds the one it had."""
+    with connection.transaction(), connection.cursor() as cursor:
+        known = "select seq from seqs where lane = %s and checkpoint_id = %s and batch_id = %s"
+        row = cursor.execute(known, (lane, checkpoint, batch_id)).fetchone()
+        if row is None:
+            row = cursor.execute(
+                "insert into seqs select %(lane)s, %(checkpoint)s, %(batch)s, coalesce(max(seq), 0) + 1, %(offsets)s from seqs"
+                " where lane = %(lane)s returning seq",
+                {"lane": lane, "checkpoint": checkpoint, "batch": batch_id, "offsets": orjson.dumps(offsets).decode()},
+            ).fetchone()
+        if row is None:
+            raise AssertionError("insert returned no row")
+        return int(row[0])
+
+
+def stored_offsets(connection: psycopg.Connection[Any], lane: str) -> dict[str, dict[str, int]]:
+    """Next offset to read by topic and partition, as committed: where a lost or new checkpoint starts."""
+    with connection.transaction():
+        rows = connection.execute(
+            "select t.key, p.key, max((p.value ->> 1)::bigint) from stream_commit, jsonb_each(offsets) t, jsonb_each(t.value) p"
+            " where lane = %s and part = -1 group by 1, 2",
+            (lane,),
+        ).fetchall()
+    found: dict[str, dict[str, int]] = defaultdict(dict)
+    for topic, partition, until in rows:
+        found[topic][partition] = until
+    return dict(found)
+
+
+def write_states(cursor: Cursor, epoch: int, states: Mapping[Key, dict[str, Any]], tables: Mapping[str, AttributeTable]) -> None:
+    """Merges partial states into the speed states of `epoch`, locking in key order."""
+    keys = sorted(at for at, state in states.items() if state)
+    if not keys:
+        return
+    arrays = ([entity for entity, _ in keys], [key for _, key in keys])
+    existing = _locked(cursor, epoch, arrays)
+    missing = [at for at in keys if at not in existing]
+    if missing:
+        # Another lane may create the same rows meanwhile: an empty row first, then its lock, so that nobody's fold is lost.
+        cursor.execute(
+            "insert into states select *, %s, '', '{}' from unnest(%s::text[], %s::text[]) on conflict do nothing",
+            (epoch, [entity for entity, _ in missing], [key for _, key in missing]),
+        )
+        if cursor.rowcount != len(missing):
+            existing |= _locked(cursor, epoch, ([entity for entity, _ in missing], [key for _, key in missing]))
+    with _copy(cursor, "fresh", "entity text, key text, digest text, state text") as copy:
+        for at in keys:
+            table = tables[at[0]]
+            old = existing.get(at)
+            state = states[at] if old is None else merge(table, orjson.loads(old), states[at])
+            copy.write_row((*at, table.digest, orjson.dumps(state).decode()))
+    cursor.execute(
+        "update states s set digest = f.digest, state = f.state from fresh f where s.entity = f.entity and s.key = f.key and s.epoch = %s",
+        (epoch,),
+    )
+
+
+def _locked(cursor: Cursor, epoch: int, keys: tuple[list[str], list[str]]) -> dict[Key, str]:
+    cursor.execute(
+        "select s.entity, s.key, s.state from unnest(%s::text[], %s::text[]) k(entity, key) join states s using (entity, key)"
+        " where s.epoch = %s order by s.entity, s.key for update of s",
+        (*keys, epoch),
+    )
+    return {(entity, key): state for entity, key, state in cursor.fetchall()}
+
+
+def note(changes: Changes, rows: Iterable[Row]) -> None:
+    """Adds to `changes` what these rows touch."""
+    for row in rows:
+        if row["subject"] is not None:
+            changes.tokens.add(row["subject"])
+            changes.types[row["subject"]].add(row["type"])
+        changes.entities.update((e["kind"], e["key"]) for e in row["entities"] if e["kind"] != "profile")
+
+
+def write_relations(cursor: Cursor, rows: Iterable[Row]) -> None:
+    """Adds relations that are not there yet."""
+    relations = sorted(
+        {(r["from_kind"], r["from_key"], r["kind"], r["to_kind"], r["to_key"]) for row in rows for r in row["relations"]}
+    )
+    if not relations:
+        return
+    with _copy(cursor, "related", "from_kind text, from_key text, kind text, to_kind text, to_key text") as copy:
+        for relation in relations:
+            copy.write_row(relation)
+    cursor.execute("insert into relations select * from related order by 1, 2, 3, 4, 5 on conflict do nothing")
+
+
+def write_links(cursor: Cursor, rows: Iterable[Row], changes: Changes) -> None:
+    """Links new tokens and new edges: links and versions change, states never do (invariant 8)."""
+    edges = sorted({edge for row in rows for edge in _edges(row)})
+    known = _links(cursor, changes.tokens)
+    fresh = {token: token for token in changes.tokens if token not in known}
+    if edges:
+        columns = list(zip(*edges, strict=True))
+        cursor.execute(
+            "insert into edges select * from unnest(%s::text[], %s::text[], %s::text[], %s::text[]) on conflict do nothing returning a, b",
+            [list(column) for column in columns],
+        )
+        touched = {token for pair in cursor.fetchall() for token in pair}
+        if touched:
+            # One at a time decides who is one customer; two lanes would each miss the other's edges.
+            cursor.execute("select pg_advisory_xact_lock(hashtext('links'))")
+            fresh |= relink(cursor, touched)
+    if fresh:
+        store_links(cursor, fresh, changes)
+    changes.customers |= set(_links(cursor, changes.tokens).values())
+
+
+def _edges(row: Row) -> list[tuple[str, str, str, str]]:
+    """Strong identifiers of one person seen together; the subject is always among `identifiers`."""
+    own = [(i["namespace"], i["token"]) for i in row["identifiers"]]
+    return edges_of(own[0], own) if len(own) > 1 else []
+
+
+def relink(cursor: Cursor, touched: Iterable[str]) -> dict[str, str]:
+    """Customer of every token that edges connect to the touched ones."""
+    cursor.execute(
+        "with recursive near(token) as (select unnest(%s::text[]) union"
+        " select o.token from near n cross join lateral"
+        " (select b as token from edges where a = n.token union all select a from edges where b = n.token) o)"
+        " select e.a_namespace, e.a, e.b_namespace, e.b from near n join edges e on e.a = n.token",
+        (list(touched),),
+    )
+    return customers(cursor.fetchall())
+
+
+def store_links(cursor: Cursor, links: Mapping[str, str], changes: Changes) -> None:
+    """Writes token → customer where it differs; both the old and the new customer get a version."""
+    tokens = sorted(links)
+    before = _links(cursor, tokens)
+    moved = [token for token in tokens if before.get(token) != links[token]]
+    cursor.execute(
+        "insert into links select * from unnest(%s::text[], %s::text[]) on conflict (token) do update set customer_id = excluded.customer_id",
+        (moved, [links[token] for token in moved]),
+    )
+    changes.customers |= {links[token] for token in moved} | {before[token] for token in moved if token in before}
+
+
+def _links(cursor: Cursor, tokens: Iterable[str]) -> dict[str, str]:
+    cursor.execute("select token, customer_id from unnest(%s::text[]) k(token) join links using (token)", (list(tokens),))
+    return dict(cursor.fetchall())
+
+
+def write_timeline(cursor: Cursor, events: Mapping[Key, Sequence[Event]]) -> None:
+    """One line per entity and event, without personal values."""
+    briefs: dict[str, str] = {}
+    with _copy(cursor, "lines", "entity text, key text, event_time bigint, event_id text, type text, brief text") as copy:
+        for at, found in events.items():
+            for event in found:
+                if event.event_id not in briefs:
+                    briefs[event.event_id] = orjson.dumps(brief(event)).decode()
+                copy.write_row((*at, event.event_time, event.event_id, event.type, briefs[event.event_id]))
+    cursor.execute("insert into timeline select * from lines order by 1, 2, 3, 4 on conflict do nothing")
+
+
+def bump(cursor: Cursor, changes: Changes, seq: int) -> None:
+    """New versions for what changed (each taken under its row's lock, so they only grow), and the outbox rows of customers."""
+    keys = sorted(changes.entities | {("customer", c) for c in changes.customers})
+    if not keys:
+        return
+    cursor.execute(
+        "insert into versions select *, nextval('version_seq') from unnest(%s::text[], %s::text[])"
+        " on conflict (entity, key) do update set version = nextval('version_seq') returning entity, key, version",
+        ([entity for entity, _ in keys], [key for _, key in keys]),
+    )
+    versions = {key: version for entity, key, version in cursor.fetchall() if entity == "customer"}
+    types: dict[str, set[str]] = defaultdict(set)
+    for token, customer in _links(cursor, changes.types).items():
+        types[customer] |= changes.types[token]
+    with cursor.copy("copy outbox (topic, key, payload) from stdin") as copy:
+        for customer, version in versions.items():
+            payload = {"id": customer, "version": version, "seq": seq, "types": sorted(types[customer])}
+            copy.write_row(("out.profiles", customer, orjson.dumps(payload).decode()))
+
+
+def write_ledger(cursor: Cursor, lines: Iterable[LedgerLine]) -> None:
+    """Adds this micro-batch to the ledger; refuses to commit one that does not add up (invariant 1)."""
+    for line in lines:
+        if line.received != line.accepted + line.duplicates + line.refused:
+            raise AssertionError(f"ledger of {line.source}: {line}")
+        cursor.execute(
+            "insert into ledger as l values (%s, %s, %s, %s, %s, %s, %s) on conflict (source, hour) do update set"
+            " received = l.received + excluded.received, accepted = l.accepted + excluded.accepted,"
+            " duplicates = l.duplicates + excluded.duplicates, refused = l.refused + excluded.refused, events = l.events + excluded.events",
+            (line.source, line.hour, line.received, line.accepted, line.duplicates, line.refused, line.events),
+        )
+
+
+def _copy(cursor: Cursor, name: str, columns: str) -> Any:
+    """A COPY into a temporary table of this session, empty at the start of every transaction: use each once."""
+    cursor.execute(f"create temp table if not exists {name} ({columns}) on commit delete rows")  # type: ignore[arg-type]  # our own literals
+    return cursor.copy(f"copy {name} from stdin")  # type: ignore[arg-type]  # our own literals

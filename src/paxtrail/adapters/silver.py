@@ -1,0 +1,132 @@
+"""Silver tables as Delta: created by contract, written once per run under an application transaction, read back by Spark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import psycopg
+from delta.tables import DeltaTable
+from pyspark.sql import DataFrame, SparkSession
+
+from paxtrail.adapters import lake, postgres
+from paxtrail.adapters.cuts import Cut, cut_of
+from paxtrail.adapters.spark import session
+from paxtrail.errors import EpochRefused
+from paxtrail.settings import Settings
+from paxtrail.tables.contracts import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a batch program works with: settings, a session, a connection of the role `batch`, the cut of its run."""
+
+    settings: Settings
+    spark: SparkSession
+    serving: psycopg.Connection[Any]
+    cut: Cut
+
+
+@contextmanager
+def opened(settings: Settings, run_id: str, app: str) -> Iterator[Job]:
+    """The job of a program: its own session and connection, closed after it. The cut of `run_id` must have been opened."""
+    with psycopg.connect(postgres.dsn(settings, "serving", "batch"), autocommit=True) as serving:
+        cut = cut_of(serving, run_id)
+        spark = session(settings, app)
+        try:
+            yield Job(settings, spark, serving, cut)
+        finally:
+            spark.stop()
+
+
+def ensure(spark: SparkSession, table: Table, settings: Settings) -> str:
+    """Path of the table, created empty if need be. Statistics on the contract's columns only; no deletion vectors, so delta-rs reads it."""
+    path = table.path(settings.lake)
+    if not DeltaTable.isDeltaTable(spark, path):
+        # No column at all is written as an empty number of indexed columns: an empty list would mean the first 32.
+        stats = (
+            f"'delta.dataSkippingStatsColumns' = '{table.stats_columns}'" if table.stats_columns else "'delta.dataSkippingNumIndexedCols' = '0'"
+        )
+        spark.sql(
+            f"CREATE TABLE IF NOT EXISTS delta.`{path}` ({table.ddl}) USING delta TBLPROPERTIES "
+            f"({stats}, 'delta.enableDeletionVectors' = 'false', 'delta.logRetentionDuration' = 'interval 7 days')"
+        )
+    return path
+
+
+def read(job: Job, table: Table, version: int | None = None) -> DataFrame:
+    """The table now, or as it was at a Delta version."""
+    path = ensure(job.spark, table, job.settings)
+    reader = job.spark.read.format("delta")
+    return (reader if version is None else reader.option("versionAsOf", version)).load(path)
+
+
+def done(table: Table, settings: Settings) -> int:
+    """Epoch of the newest cut that was written to the table; -1 = none."""
+    return lake.last_transaction(table.path(settings.lake), table.name)
+
+
+def version(table: Table, settings: Settings) -> int:
+    """Newest Delta version of the table."""
+    from deltalake import DeltaTable as Table_
+
+    return Table_(table.path(settings.lake)).version()
+
+
+def write(job: Job, table: Table, rows: DataFrame, *, mode: str, about: Mapping[str, Any] | None = None) -> None:
+    """Appends or overwrites in one commit as transaction (table, epoch): a second time does nothing. `about` goes into the commit."""
+    path = ensure(job.spark, table, job.settings)
+    (
+        rows.select(*table.names)
+        .write.format("delta")
+        .mode(mode)
+        .option("txnAppId", table.name)
+        .option("txnVersion", str(job.cut.epoch))
+        .option("userMetadata", _about(job, about))
+        .save(path)
+    )
+
+
+def merge(job: Job, table: Table, rows: DataFrame, gone: DataFrame | None = None, *, about: Mapping[str, Any] | None = None) -> None:
+    """Upserts `rows` by the table's key and deletes the keys in `gone`, in one commit as transaction (table, epoch)."""
+    path = ensure(job.spark, table, job.settings)
+    source = rows.select(*table.names).selectExpr("*", "false AS gone")
+    if gone is not None:
+        source = source.unionByName(gone.select(*table.key).selectExpr("*", "true AS gone"), allowMissingColumns=True)
+    same = " AND ".join(f"t.{column} = s.{column}" for column in table.key)
+    columns = {column: f"s.{column}" for column in table.names}
+    conf = {
+        "spark.databricks.delta.write.txnAppId": table.name,
+        "spark.databricks.delta.write.txnVersion": str(job.cut.epoch),
+        "spark.databricks.delta.commitInfo.userMetadata": _about(job, about),
+    }
+    for key, value in conf.items():
+        job.spark.conf.set(key, value)
+    try:
+        (
+            DeltaTable.forPath(job.spark, path)
+            .alias("t")
+            .merge(source.alias("s"), same)
+            .whenMatchedDelete("s.gone")
+            .whenMatchedUpdate(set=columns)
+            .whenNotMatchedInsert("NOT s.gone", values=columns)
+            .execute()
+        )
+    finally:
+        for key in conf:
+            job.spark.conf.unset(key)
+
+
+def _about(job: Job, about: Mapping[str, Any] | None) -> str:
+    return orjson.dumps({"run": job.cut.run_id, "epoch": job.cut.epoch, "cut_time": job.cut.cut_time, **(about or {})}).decode()
+
+
+def refuse_older(table: Table, job: Job) -> bool:
+    """Whether the table has this cut already; raises EpochRefused where it has a newer one (an old run must not turn it back)."""
+    newest = done(table, job.settings)
+    if newest > job.cut.epoch:
+        raise EpochRefused(f"{table.name} is at epoch {newest}; run {job.cut.run_id} closed epoch {job.cut.epoch}: nothing to do")
+    return newest == job.cut.epoch

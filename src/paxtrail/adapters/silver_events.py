@@ -1,0 +1,57 @@
+"""silver.events taken in from bronze up to a cut."""
+
+from __future__ import annotations
+
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame
+
+from paxtrail.adapters import lake, silver
+from paxtrail.adapters.cuts import cuts_between
+from paxtrail.adapters.silver import Job
+from paxtrail.tables import bronze
+from paxtrail.tables.silver import CORRECTIONS, EVENTS
+from paxtrail.transforms import events
+
+
+def take_in(job: Job) -> dict[str, int]:
+    """Counts of what the cut added; zeros where silver.events has it already (also where a later cut took it in)."""
+    counts = {"rows": 0, "new": 0, "replaces": 0, "dropped": 0}
+    with lake.locked(EVENTS.name, job.settings), lake.locked(CORRECTIONS.name, job.settings):
+        taken_until = max(silver.done(EVENTS, job.settings), 0)
+        if taken_until >= job.cut.epoch:
+            return counts
+        known = silver.read(job, EVENTS)
+        judgement = events.judged(_covered(job, taken_until), known.select("event_id", "revision")).persist(StorageLevel.MEMORY_AND_DISK)
+        try:
+            for row in judgement.groupBy("fate").count().collect():
+                counts[row["fate"]] = row["count"]
+            counts["rows"] = counts["new"] + counts["replaces"] + counts["dropped"]
+            taken = events.taken(judgement, job.cut.epoch)
+            old = events.replaced(judgement, known)
+            # First the corrections: a run killed between the two writes finds its own transaction and adds nothing twice.
+            silver.write(job, CORRECTIONS, events.corrected(judgement, old, job.cut.epoch), mode="append")
+            if counts["replaces"]:
+                gone = old.join(taken.select("event_id"), "event_id", "left_anti")
+                silver.merge(job, EVENTS, taken, gone, about=counts)
+            else:
+                silver.write(job, EVENTS, taken, mode="append", about=counts)
+        finally:
+            judgement.unpersist()
+    return counts
+
+
+def _covered(job: Job, after_epoch: int) -> DataFrame:
+    """Rows of bronze (both tables) that the cuts since `after_epoch` cover."""
+    intervals = [
+        (lane, cut.after, cut.seq, cut.holes, cut.late)
+        for one in cuts_between(job.serving, after_epoch, job.cut.epoch)
+        for lane, cut in one.lanes.items()
+    ]
+    both = None
+    for table in (bronze.EVENTS, bronze.REVISIONS):
+        path = lake.ensure(table, job.settings)
+        # The newest version, not the one the cut noted: the interval decides, and the writer may have compacted that version away.
+        rows = job.spark.read.format("delta").load(path).select(*table.names)
+        both = rows if both is None else both.unionByName(rows)
+    assert both is not None
+    return events.covered(both.drop("native", "traceparent"), intervals)

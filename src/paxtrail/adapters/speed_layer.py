@@ -1,0 +1,236 @@
+"""The speed layer: one micro-batch from Kafka through the door into Delta and the serving store, once whatever is killed when."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import psycopg
+import pyarrow as pa
+import pyarrow.compute as pc
+import tenacity
+
+from paxtrail.adapters import configuration, kafka, keyring, lake
+from paxtrail.adapters.claims import Claims
+from paxtrail.adapters.door import Admitted, Door, Position
+from paxtrail.adapters.postgres import dsn
+from paxtrail.adapters.serving_store import SESSION, Batch, LedgerLine, commit, mint_seq
+from paxtrail.adapters.vault import Vault
+from paxtrail.core.records import Record
+from paxtrail.settings import Settings
+from paxtrail.tables import bronze
+from paxtrail.tables.contracts import Table
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+log = logging.getLogger("paxtrail.stream")
+T = TypeVar("T")
+HOUR = 3_600_000_000
+_OWN = ("lane", "seq")
+_EVENTS = [c for c in bronze.EVENTS.columns if c.name not in _OWN]
+_REJECTS = [c for c in bronze.REJECTS.columns if c.name not in (*_OWN, *bronze.EVENTS.names)]
+_OUT = pa.schema([("outcome", pa.string()), *((c.name, lake.arrow_type(c.type)) for c in (*_EVENTS, *_REJECTS))])
+OUT = "outcome string, " + ", ".join(f"`{c.name}` {c.type}" for c in (*_EVENTS, *_REJECTS))
+
+_WORKER: dict[str, Door] = {}
+
+
+def _door(settings: Settings) -> Door:
+    """The door of this process, opened at its first batch."""
+    if "door" not in _WORKER:
+        vault = Vault(dsn(settings, "vault", "stream"), keyring.load(settings))
+        _WORKER["door"] = Door(vault, Claims(dsn(settings, "serving", "stream")), configuration.schemas(settings.conf))
+    return _WORKER["door"]
+
+
+def through_the_door(settings: Settings) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """The function of `mapInArrow`: Kafka rows in; accepted events, rejects and duplicates out, each record at least once."""
+
+    def admit(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            if batch.num_rows:
+                received = list(_received(batch))
+                try:
+                    admitted = list(_door(settings).admit(received))
+                except psycopg.Error:
+                    _WORKER.clear()  # a new connection for the retry; the task fails and the micro-batch is tried again
+                    raise
+                yield _batch(admitted)
+
+    return admit
+
+
+def _received(batch: pa.RecordBatch) -> Iterator[tuple[Position, Record]]:
+    columns = (batch.column(n).to_pylist() for n in ("topic", "partition", "offset", "headers", "value"))
+    arrivals = batch.column("timestamp").cast(pa.int64()).to_pylist()
+    for topic, partition, offset, headers, value, arrival in zip(*columns, arrivals, strict=True):
+        named = {h["key"].lower(): (h["value"] or b"").decode("utf-8", "replace") for h in headers or ()}
+        yield Position(topic, partition, offset), Record(topic.removeprefix("raw."), named, value or b"", arrival)
+
+
+def _batch(admitted: Sequence[Admitted]) -> pa.RecordBatch:
+    rows: list[dict[str, Any]] = []
+    for a in admitted:
+        own = {"outcome": a.outcome, "source": a.source, "arrival_time": a.arrival, **a.position._asdict()}
+        rows.extend({**event, **own} for event in a.events)
+        if not a.events:
+            rows.append({**(a.reject or {}), **own})
+    return pa.RecordBatch.from_pylist(rows, schema=_OUT)
+
+
+class SpeedLayer:
+    """Processes micro-batches of one lane. Holds the writer's lock of bronze through its caller."""
+
+    def __init__(self, settings: Settings, spark: SparkSession) -> None:
+        self.settings = settings
+        self.spark = spark
+        self.lane = settings.stream.lane
+        self.tables = configuration.attributes(settings.conf)
+        self.events_path = lake.ensure(bronze.EVENTS, settings)
+        self.rejects_path = lake.ensure(bronze.REJECTS, settings)
+        self._pool = ThreadPoolExecutor(1)
+        self._connection: psycopg.Connection[Any] | None = None
+        self._done = {path: lake.last_transaction(path, self._app) for path in (self.events_path, self.rejects_path)}
+        self._since_maintenance = 0
+
+    @property
+    def _app(self) -> str:
+        return f"paxtrail-{self.lane}"
+
+    @property
+    def connection(self) -> psycopg.Connection[Any]:
+        """The connection to the serving store, renewed when it broke."""
+        if self._connection is None or self._connection.closed or self._connection.broken:
+            self._connection = psycopg.connect(dsn(self.settings, "serving", "stream"), options=SESSION)
+        return self._connection
+
+    def micro_batch(self, frame: DataFrame, batch_id: int, checkpoint: Path, checkpoint_id: str) -> None:
+        """`foreachBatch`: takes effect once, however often it is called for the same batch."""
+        ranges = kafka.batch_ranges(checkpoint, batch_id)
+        seq = mint_seq(self.connection, self.lane, checkpoint_id, batch_id, ranges)
+        self.process(frame, seq, ranges)
+        self._since_maintenance += 1
+        if self._since_maintenance >= self.settings.stream.maintenance_commits:
+            self._since_maintenance = 0
+            self.maintain()
+
+    def process(self, frame: DataFrame, seq: int, ranges: Mapping[str, Mapping[str, Sequence[int]]]) -> None:
+        """The records of `frame` under number `seq`: door, Delta, serving store; PostgreSQL commits last."""
+        # Two tasks however many topics and partitions there are: a task costs more than its records.
+        out = frame.coalesce(2).mapInArrow(through_the_door(self.settings), OUT).toArrow()
+        ledger = _ledger(out)
+        if (got := sum(line.received for line in ledger)) != (expected := kafka.size(ranges)):
+            raise AssertionError(f"micro-batch {seq}: {expected} records in its offset ranges, {got} came through the door")
+        events = self._numbered(out.filter(pc.equal(out["outcome"], "accepted")), bronze.EVENTS, seq)
+        rejects = self._numbered(out.filter(pc.is_valid(out["reject_id"])), bronze.REJECTS, seq)
+        if seq <= self._done[self.events_path]:
+            events = lake.rows_of(self.events_path, self.lane, seq)  # what Delta has is the truth of this micro-batch
+        appended = self._pool.submit(self._append, events, rejects, seq)
+        self._commit(seq, ranges, events, ledger, appended)
+
+    def _commit(
+        self,
+        seq: int,
+        ranges: Mapping[str, Mapping[str, Sequence[int]]],
+        events: pa.Table,
+        ledger: list[LedgerLine],
+        appended: Future[None],
+    ) -> None:
+        rows = events.to_pylist()
+
+        def wait() -> None:
+            appended.result()
+            _fail_here(self.settings, "after_append")
+
+        try:
+            commit(self.connection, Batch(self.lane, seq, ranges, rows, ledger), self.tables, wait)
+        finally:
+            appended.exception()  # never leave an append running behind a failed commit
+
+    def _append(self, events: pa.Table, rejects: pa.Table, seq: int) -> None:
+        # Rejects first: the transaction of bronze.events says that the micro-batch is in Delta whole. An empty one appends nothing.
+        for path, rows in ((self.rejects_path, rejects), (self.events_path, events)):
+            if rows.num_rows and seq > self._done[path]:
+                lake.append(path, rows, app=self._app, version=seq)
+                self._done[path] = seq
+
+    def _numbered(self, rows: pa.Table, table: Table, seq: int) -> pa.Table:
+        schema = lake.arrow_schema(table)
+        own = {"lane": pa.array([self.lane] * rows.num_rows, pa.string()), "seq": pa.array([seq] * rows.num_rows, pa.int64())}
+        return pa.table([own.get(f.name, rows[f.name] if f.name not in own else None) for f in schema], schema=schema)
+
+    def recover(self) -> int:
+        """Finishes what a dead stream began: numbered micro-batches that Delta or PostgreSQL lacks, from Kafka by their offsets."""
+        with self.connection.transaction():
+            open_ = self.connection.execute(
+                "select s.seq, s.offsets, c.seq is not null from seqs s left join stream_commit c on c.lane = s.lane and c.seq = s.seq"
+                " and c.part = -1 where s.lane = %s and (c.seq is null or s.seq > %s) order by s.seq",
+                (self.lane, self._done[self.events_path]),
+            ).fetchall()
+        for seq, ranges, _committed in open_:
+            self.process(kafka.records(self.spark, self.settings, ranges), seq, ranges)
+        return len(open_)
+
+    def maintain(self) -> None:
+        """Between two micro-batches: compacts and checkpoints bronze, drops claims that are older than the horizon."""
+        for path in (self.events_path, self.rejects_path):
+            lake.maintain(path)
+        horizon = self.settings.stream.claim_horizon_hours * HOUR
+        with self.connection.transaction():
+            self.connection.execute("delete from seen where arrival < (select max(arrival) from seen) - %s", (horizon,))
+
+
+def _ledger(out: pa.Table) -> list[LedgerLine]:
+    """Records by source, hour of arrival and outcome; a record may have several rows."""
+    records = {
+        (topic, partition, offset): (source, arrival // HOUR * 3600, outcome)
+        for topic, partition, offset, source, arrival, outcome in zip(
+            *(out[n].to_pylist() for n in ("topic", "partition", "offset", "source", "arrival_time", "outcome")), strict=True
+        )
+    }
+    counts = Counter(records.values())
+    accepted = out.filter(pc.equal(out["outcome"], "accepted"))
+    hours = [arrival // HOUR * 3600 for arrival in accepted["arrival_time"].to_pylist()]
+    events = Counter(zip(accepted["source"].to_pylist(), hours, strict=True))
+    lines = []
+    for source, hour in sorted({(source, hour) for source, hour, _ in counts}):
+        by = {outcome: counts[source, hour, outcome] for outcome in ("accepted", "duplicate", "refused")}
+        lines.append(LedgerLine(source, hour, sum(by.values()), by["accepted"], by["duplicate"], by["refused"], events[source, hour]))
+    return lines
+
+
+def _fail_here(settings: Settings, point: str) -> None:
+    """Dies at a named point, as a kill test asks for it."""
+    if settings.stream.failpoint == point and (marker := settings.home / "run" / f"failed.{point}") and not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _is_passing(error: BaseException) -> bool:
+    """Whether waiting may help: the store does not answer, in this process or (as text in Spark's error) in a worker."""
+    return isinstance(error, psycopg.OperationalError) or "psycopg.OperationalError" in str(error) or "psycopg.errors.AdminShutdown" in str(error)
+
+
+def patiently(action: Callable[[], T]) -> T:
+    """The result of `action`, tried again for as long as PostgreSQL is away; the stream holds its offset meanwhile."""
+    trying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_is_passing),
+        wait=tenacity.wait_exponential(multiplier=0.2, max=5),
+        before_sleep=lambda state: log.warning("the store does not answer (attempt %d); trying again", state.attempt_number),
+    )
+    return trying(action)
+
+
+def started(settings: Settings, now: datetime) -> None:
+    """Tells the stack that the stream is ready: its pid and since when."""
+    ready = settings.home / "run" / "stream.ready"
+    ready.parent.mkdir(parents=True, exist_ok=True)
+    ready.write_text(f"{os.getpid()} {now.isoformat()}\n")
