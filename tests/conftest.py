@@ -1,0 +1,102 @@
+"""What every test may ask for: settings in a temporary home, a real PostgreSQL server, a real broker, one Spark session."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from paxtrail.adapters.postgres import dsn
+from paxtrail.settings import ROOT, Settings
+from paxtrail.stack import broker, postgresql
+from paxtrail.stack.processes import free_ports, running
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+os.environ["PYSPARK_PYTHON"] = sys.executable
+for _name in [name for name in os.environ if name.startswith("PAXTRAIL_")]:
+    del os.environ[_name]  # a developer's copy of the stack is not what tests run against
+
+
+def settings_for(home: Path) -> Settings:
+    """Settings of a copy of its own: this home, ports that are free now."""
+    kafka, controller, postgres_port, api, relay = free_ports(5)
+    return Settings.load(
+        "local",
+        home=str(home),
+        kafka={"brokers": f"127.0.0.1:{kafka}", "controller_port": controller},
+        postgres={"port": postgres_port},
+        api={"port": api, "issuer": f"http://127.0.0.1:{api}/dev"},
+        relay={"metrics_port": relay},
+    )
+
+
+@pytest.fixture(scope="session")
+def settings() -> Iterator[Settings]:
+    """Settings with a temporary home and free ports; starts nothing."""
+    home = Path(tempfile.mkdtemp(prefix="paxtrail-tests-"))
+    home.chmod(0o711)  # the user PostgreSQL runs as must be able to enter
+    yield settings_for(home)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(settings: Settings) -> Iterator[Settings]:
+    """The same settings, with a migrated PostgreSQL server behind them. Tests share it: see `clean_postgres`."""
+    postgresql.prepare(settings)
+    command = postgresql.command(settings, "fsync=off", "full_page_writes=off", "synchronous_commit=off")
+    with running(command, lambda: postgresql.problem(settings), log=settings.logs / "postgres.log", stop=signal.SIGINT):
+        postgresql.settle(settings)
+        yield settings
+
+
+@pytest.fixture
+def clean_postgres(postgres: Settings, tmp_path: Path) -> Settings:
+    """The server with every table as after the migration, and a home of the test's own (empty lake, same passwords)."""
+    for database in ("serving", "vault"):
+        with psycopg.connect(dsn(postgres, database, "postgres"), autocommit=True) as connection:  # type: ignore[arg-type]  # both are literals
+            tables = connection.execute(
+                "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition"
+            ).fetchall()
+            connection.execute(
+                sql.SQL("TRUNCATE {} RESTART IDENTITY").format(sql.SQL(", ").join(sql.Identifier(name) for (name,) in tables))
+            )
+            if database == "serving":
+                connection.execute("INSERT INTO epochs (epoch) VALUES (1)")
+    home = tmp_path / "home"
+    shutil.copytree(postgres.secrets, home / "secrets")
+    return postgres.model_copy(update={"home": home})
+
+
+@pytest.fixture(scope="session")
+def kafka(settings: Settings) -> Iterator[Settings]:
+    """The same settings, with a real broker and its topics behind them."""
+    broker.prepare(settings)
+    with running(broker.command(settings), lambda: broker.problem(settings), log=settings.logs / "kafka.log"):
+        broker.make_topics(settings)
+        yield settings
+
+
+@pytest.fixture(scope="session")
+def spark(settings: Settings) -> Iterator[SparkSession]:
+    """One session for all tests: local[2], Delta, two shuffle partitions."""
+    from paxtrail.adapters.spark import session
+
+    found = session(settings, "tests")
+    yield found
+    found.stop()
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return ROOT

@@ -1,0 +1,41 @@
+"""The broker as the fixtures and `paxtrail up` start it."""
+
+from __future__ import annotations
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+
+from paxtrail.settings import Settings
+from paxtrail.stack import broker
+
+
+def test_every_topic_is_there_with_the_wanted_partitions(kafka: Settings) -> None:
+    found = AdminClient({"bootstrap.servers": kafka.kafka.brokers}).list_topics(timeout=10).topics
+    wanted = {f"raw.{source}" for source in ("flights", "baggage", "reservations", "checkin", "loyalty", "booking")} | {"out.profiles"}
+    assert {name: len(topic.partitions) for name, topic in found.items() if name in wanted} == dict.fromkeys(wanted, kafka.kafka.partitions)
+    assert broker.topics_problem(kafka) == ""
+
+
+def test_raw_topics_carry_the_time_of_the_broker(kafka: Settings) -> None:
+    resource = ConfigResource(ResourceType.TOPIC, "raw.flights")
+    entries = AdminClient({"bootstrap.servers": kafka.kafka.brokers}).describe_configs([resource])[resource].result(10)
+    assert entries["message.timestamp.type"].value == "LogAppendTime"
+
+
+def test_a_record_over_the_limit_of_the_door_reaches_the_topic(kafka: Settings) -> None:
+    errors: list[object] = []
+    producer = Producer({"bootstrap.servers": kafka.kafka.brokers, "message.max.bytes": 8 * 1024 * 1024})
+    producer.produce("raw.booking", b"x" * (2 * 1024 * 1024), partition=0, on_delivery=lambda error, _: errors.append(error))
+    producer.flush(30)
+    assert errors == [None]
+    consumer = Consumer({"bootstrap.servers": kafka.kafka.brokers, "group.id": "test", "auto.offset.reset": "earliest"})
+    consumer.assign([TopicPartition("raw.booking", 0, 0)])
+    message = consumer.poll(30)
+    assert message is not None
+    assert len(message.value() or b"") == 2 * 1024 * 1024
+    consumer.close()
+
+
+def test_making_the_topics_again_changes_nothing(kafka: Settings) -> None:
+    broker.make_topics(kafka)
+    assert broker.topics_problem(kafka) == ""

@@ -1,0 +1,99 @@
+"""The databases as the migration leaves them: partitions, roles that may do exactly what they need, versions that only grow."""
+
+from __future__ import annotations
+
+import time
+
+import psycopg
+import pytest
+
+from paxtrail.adapters.migrations import PARTITIONS, migrate
+from paxtrail.adapters.postgres import dsn
+from paxtrail.settings import Settings
+
+
+def test_every_partitioned_table_has_its_partitions(postgres: Settings) -> None:
+    with psycopg.connect(dsn(postgres, "serving", "api")) as connection:
+        counts = dict(
+            connection.execute(
+                "SELECT inhparent::regclass::text, count(*) FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid WHERE c.relkind = 'r' GROUP BY 1"
+            ).fetchall()
+        )
+    assert counts == dict.fromkeys(("states", "versions", "documents", "timeline"), PARTITIONS)
+
+
+def test_versions_start_at_the_microseconds_of_now_and_a_second_migration_keeps_them(postgres: Settings) -> None:
+    with psycopg.connect(dsn(postgres, "serving", "stream"), autocommit=True) as connection:
+        first = connection.execute("SELECT nextval('version_seq')").fetchone()
+        migrate(postgres)
+        second = connection.execute("SELECT nextval('version_seq')").fetchone()
+    assert first is not None and second is not None
+    assert 0 < time.time_ns() // 1000 - first[0] < 3600 * 1_000_000
+    assert second[0] == first[0] + 1
+
+
+@pytest.mark.parametrize(
+    ("database", "role", "statement"),
+    [
+        ("serving", "api", "UPDATE states SET state = ''"),
+        ("serving", "api", "INSERT INTO outbox (topic, key, payload) VALUES ('', '', '')"),
+        ("serving", "relay", "SELECT * FROM states"),
+        ("serving", "relay", "INSERT INTO outbox (topic, key, payload) VALUES ('', '', '')"),
+        ("serving", "stream", "DROP TABLE states"),
+        ("serving", "stream", "CREATE TABLE more (a int)"),
+        ("vault", "api", "SELECT * FROM reads"),
+        ("vault", "api", "UPDATE subject_key SET wrapped = NULL"),
+        ("vault", "api", "SELECT * FROM quarantine_key"),
+        ("vault", "stream", "DELETE FROM identifier"),
+        ("vault", "stream", "SELECT * FROM reads"),
+    ],
+)
+def test_a_role_may_not_do_what_it_does_not_need(postgres: Settings, database: str, role: str, statement: str) -> None:
+    with psycopg.connect(dsn(postgres, database, role)) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):  # type: ignore[arg-type]  # literals above
+        connection.execute(statement.encode())
+
+
+@pytest.mark.parametrize("role", ["batch", "relay"])
+def test_the_vault_does_not_let_in_who_has_no_business_there(postgres: Settings, role: str) -> None:
+    with pytest.raises(psycopg.OperationalError, match="permission denied"):
+        psycopg.connect(dsn(postgres, "vault", role))  # type: ignore[arg-type]  # literals above
+
+
+@pytest.mark.parametrize(
+    ("database", "role", "statement"),
+    [
+        ("serving", "stream", "INSERT INTO states (entity, key, epoch, digest, state) VALUES ('bag', 'x', 1, '', '{}')"),
+        ("serving", "stream", "SELECT nextval('version_seq')"),
+        ("serving", "stream", "CREATE TEMPORARY TABLE claims (id bytea) ON COMMIT DROP"),
+        ("serving", "stream", "INSERT INTO outbox (topic, key, payload) VALUES ('', '', '')"),
+        ("serving", "batch", "DELETE FROM states WHERE epoch < 0"),
+        ("serving", "batch", "SELECT count(*) FROM states_p3"),
+        ("serving", "api", "INSERT INTO documents (entity, key, version, digest, document) VALUES ('bag', 'x', 1, '', '{}')"),
+        ("serving", "api", "SELECT * FROM states, links, relations, timeline, ledger"),
+        ("serving", "relay", "DELETE FROM outbox WHERE id < 0"),
+        ("vault", "stream", "INSERT INTO identifier (digest, namespace, token) VALUES ('x', '', '') ON CONFLICT DO NOTHING"),
+        ("vault", "stream", "INSERT INTO quarantine_key (day, generation) VALUES ('', 0) ON CONFLICT DO NOTHING"),
+        ("vault", "api", "SELECT * FROM identifier, subject_key, key_deletion"),
+        (
+            "vault",
+            "api",
+            "INSERT INTO reads (at, subject, client, role, purpose, route, customers) VALUES (now(), '', '', '', '', '', '{}')",
+        ),
+    ],
+)
+def test_a_role_may_do_what_it_needs(postgres: Settings, database: str, role: str, statement: str) -> None:
+    with psycopg.connect(dsn(postgres, database, role)) as connection:  # type: ignore[arg-type]  # literals above
+        connection.execute(statement.encode())
+        connection.rollback()
+
+
+def test_a_wrong_password_is_refused(postgres: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAXTRAIL_PASSWORD_STREAM", "wrong")
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(dsn(postgres, "serving", "stream"))
+
+
+def test_passwords_are_for_their_owner_only(postgres: Settings) -> None:
+    files = list(postgres.secrets.glob("*.password"))
+    assert {file.name for file in files} >= {f"{role}.password" for role in ("stream", "batch", "api", "relay", "postgres")}
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
