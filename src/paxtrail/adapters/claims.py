@@ -25,7 +25,8 @@ class Claims:
     def __init__(self, dsn: str) -> None:
         self._connection = psycopg.connect(dsn)
         self._connection.execute(
-            'create temp table claim (record_id bytea, topic text, partition int, "offset" bigint, body bytea, arrival bigint) on commit delete rows'
+            'create temp table claim (record_id bytea, topic text, partition int, "offset" bigint, body bytea, arrival bigint)'
+            " on commit delete rows"
         )
         self._connection.commit()
 

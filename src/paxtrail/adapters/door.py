@@ -13,7 +13,7 @@ import orjson
 
 from paxtrail.adapters.claims import Claim, Claims
 from paxtrail.adapters.vault import Vault
-from paxtrail.core.decoding import Decoded, decode
+from paxtrail.core.decoding import Decoded, decode, event_id
 from paxtrail.core.records import Draft, Entity, Identifier, Json, Record
 from paxtrail.core.schemas import Field, Schemas
 from paxtrail.core.sealing import seal, seal_bytes
@@ -125,7 +125,7 @@ def seal_drafts(
             relations |= dict.fromkeys(("identifier", tokens[i], "identifies", "profile", subject) for i in own)
         facts = _sealed(draft.facts, schemas.event(draft.type).fields, key, owner)
         yield {
-            "event_id": f"{decoded.record_id.hex()}{ordinal:04x}",
+            "event_id": event_id(decoded.record_id, ordinal),
             "source": record.source,
             "type": draft.type,
             "controller": draft.controller,
@@ -136,9 +136,7 @@ def seal_drafts(
             "subject": subject,
             "entities": [{"kind": kind, "key": k} for kind, k in entities],
             "identifiers": [{"namespace": i.namespace, "token": tokens[i]} for i in own],
-            "relations": [
-                {"from_kind": a, "from_key": b, "kind": kind, "to_kind": c, "to_key": d} for a, b, kind, c, d in relations
-            ],
+            "relations": [{"from_kind": a, "from_key": b, "kind": kind, "to_kind": c, "to_key": d} for a, b, kind, c, d in relations],
             "payload": orjson.dumps(facts).decode(),
             "native": None if key is None else seal(key, "record", owner, draft.native),
             "revision": revision,

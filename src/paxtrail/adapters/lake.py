@@ -13,7 +13,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
 from paxtrail.errors import TableLocked
 from paxtrail.settings import Settings
-from paxtrail.tables.contracts import Table
+from paxtrail.tables.contracts import ENTITIES, IDENTIFIERS, RELATIONS, Table
 
 _TYPES = {
     "string": pa.string(),
@@ -21,9 +21,9 @@ _TYPES = {
     "int": pa.int32(),
     "boolean": pa.bool_(),
     "binary": pa.binary(),
-    "array<struct<kind:string,key:string>>": pa.list_(pa.struct([("kind", pa.string()), ("key", pa.string())])),
-    "array<struct<namespace:string,token:string>>": pa.list_(pa.struct([("namespace", pa.string()), ("token", pa.string())])),
-    "array<struct<from_kind:string,from_key:string,kind:string,to_kind:string,to_key:string>>": pa.list_(
+    ENTITIES: pa.list_(pa.struct([("kind", pa.string()), ("key", pa.string())])),
+    IDENTIFIERS: pa.list_(pa.struct([("namespace", pa.string()), ("token", pa.string())])),
+    RELATIONS: pa.list_(
         pa.struct([(name, pa.string()) for name in ("from_kind", "from_key", "kind", "to_kind", "to_key")])
     ),
 }

@@ -64,14 +64,14 @@ def _database(server: psycopg.Connection, name: str, roles: list[str]) -> None:
     server.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
     for role in ROLES:
         server.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM {}").format(database, sql.Identifier(role)))
-    for role in roles:
-        server.execute(sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}").format(database, sql.Identifier(role)))
+    for allowed in roles:
+        server.execute(sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}").format(database, sql.Identifier(allowed)))
 
 
 def _tables(connection: psycopg.Connection, database: str) -> None:
     connection.execute((_SQL / f"{database}.sql").read_bytes())
     partitioned = connection.execute(
-        "SELECT relname FROM pg_class WHERE relkind = 'p' AND relnamespace = 'public'::regnamespace ORDER BY 1"
+        "SELECT relname FROM pg_class WHERE relkind = 'p' AND relnamespace = 'public'::regnamespace"
     )
     for (table,) in partitioned.fetchall():
         for number in range(PARTITIONS):

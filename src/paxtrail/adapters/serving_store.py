@@ -198,9 +198,7 @@ def note(changes: Changes, rows: Iterable[Row]) -> None:
 
 def write_relations(cursor: Cursor, rows: Iterable[Row]) -> None:
     """Adds relations that are not there yet."""
-    relations = sorted(
-        {(r["from_kind"], r["from_key"], r["kind"], r["to_kind"], r["to_key"]) for row in rows for r in row["relations"]}
-    )
+    relations = sorted({(r["from_kind"], r["from_key"], r["kind"], r["to_kind"], r["to_key"]) for row in rows for r in row["relations"]})
     if not relations:
         return
     with _copy(cursor, "related", "from_kind text, from_key text, kind text, to_kind text, to_key text") as copy:
@@ -254,7 +252,8 @@ def store_links(cursor: Cursor, links: Mapping[str, str], changes: Changes) -> N
     before = _links(cursor, tokens)
     moved = [token for token in tokens if before.get(token) != links[token]]
     cursor.execute(
-        "insert into links select * from unnest(%s::text[], %s::text[]) on conflict (token) do update set customer_id = excluded.customer_id",
+        "insert into links select * from unnest(%s::text[], %s::text[])"
+        " on conflict (token) do update set customer_id = excluded.customer_id",
         (moved, [links[token] for token in moved]),
     )
     changes.customers |= {links[token] for token in moved} | {before[token] for token in moved if token in before}
@@ -312,5 +311,5 @@ def write_ledger(cursor: Cursor, lines: Iterable[LedgerLine]) -> None:
 
 def _copy(cursor: Cursor, name: str, columns: str) -> Any:
     """A COPY into a temporary table of this session, empty at the start of every transaction: use each once."""
-    cursor.execute(f"create temp table if not exists {name} ({columns}) on commit delete rows")  # type: ignore[arg-type]  # our own literals
-    return cursor.copy(f"copy {name} from stdin")  # type: ignore[arg-type]  # our own literals
+    cursor.execute(f"create temp table if not exists {name} ({columns}) on commit delete rows")
+    return cursor.copy(f"copy {name} from stdin")

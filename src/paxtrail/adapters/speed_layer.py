@@ -216,7 +216,11 @@ def _fail_here(settings: Settings, point: str) -> None:
 
 def _is_passing(error: BaseException) -> bool:
     """Whether waiting may help: the store does not answer, in this process or (as text in Spark's error) in a worker."""
-    return isinstance(error, psycopg.OperationalError) or "psycopg.OperationalError" in str(error) or "psycopg.errors.AdminShutdown" in str(error)
+    return (
+        isinstance(error, psycopg.OperationalError)
+        or "psycopg.OperationalError" in str(error)
+        or "psycopg.errors.AdminShutdown" in str(error)
+    )
 
 
 def patiently(action: Callable[[], T]) -> T:

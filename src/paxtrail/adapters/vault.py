@@ -30,9 +30,8 @@ class Vault:
         self._keyring = keyring
         self._connection = psycopg.connect(dsn, autocommit=False)
         self._connection.execute(
-            "create temp table asked (digest bytea primary key, namespace text, token text, sealed bytea, wrapped bytea) on commit delete rows"
+            "create temp table asked (digest bytea, namespace text, token text, sealed bytea, wrapped bytea) on commit delete rows"
         )
-        self._connection.execute("create temp table wanted (token text primary key) on commit delete rows")
         row = self._connection.execute("select coalesce(max(id), 0) from key_deletion").fetchone()
         self._deletions: int = row[0] if row else 0
         self._connection.commit()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from paxtrail.tables.contracts import Column, Table
+from paxtrail.tables.contracts import ENTITIES, IDENTIFIERS, RELATIONS, Column, Table
 
 EVENTS = Table(
     name="bronze.events",
@@ -22,9 +22,9 @@ EVENTS = Table(
         Column("source_sequence", "bigint", "the source's own order, 0 = none", False),
         Column("arrival_time", "bigint", "when the broker got it, µs UTC", False, stats=True),
         Column("subject", "string", "token of the person; null = none"),
-        Column("entities", "array<struct<kind:string,key:string>>", "what it changes, profile of the subject included", False),
-        Column("identifiers", "array<struct<namespace:string,token:string>>", "tokens of the subject, itself included", False),
-        Column("relations", "array<struct<from_kind:string,from_key:string,kind:string,to_kind:string,to_key:string>>", "relations it states", False),
+        Column("entities", ENTITIES, "what it changes, profile of the subject included", False),
+        Column("identifiers", IDENTIFIERS, "tokens of the subject, itself included", False),
+        Column("relations", RELATIONS, "relations it states", False),
         Column("payload", "string", "facts as JSON text, personal values sealed", False),
         Column("native", "string", "this event's part of the record, sealed, lossless"),
         Column("revision", "int", "0, +1 for each reprocessing", False, stats=True),

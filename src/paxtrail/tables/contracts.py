@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+ENTITIES = "array<struct<kind:string,key:string>>"
+IDENTIFIERS = "array<struct<namespace:string,token:string>>"
+RELATIONS = "array<struct<from_kind:string,from_key:string,kind:string,to_kind:string,to_key:string>>"
+
 
 @dataclass(frozen=True, slots=True)
 class Column:

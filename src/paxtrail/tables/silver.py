@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from paxtrail.tables.contracts import Column, Table
+from paxtrail.tables.contracts import ENTITIES, IDENTIFIERS, RELATIONS, Column, Table
 
 EVENTS = Table(
     name="silver.events",
@@ -24,9 +24,9 @@ EVENTS = Table(
         Column("source_sequence", "bigint", "the source's own order", False),
         Column("arrival_time", "bigint", "µs UTC", False),
         Column("subject", "string", "token of the person; null = none"),
-        Column("entities", "array<struct<kind:string,key:string>>", "what it changes", False),
-        Column("identifiers", "array<struct<namespace:string,token:string>>", "tokens of the subject", False),
-        Column("relations", "array<struct<from_kind:string,from_key:string,kind:string,to_kind:string,to_key:string>>", "relations it states", False),
+        Column("entities", ENTITIES, "what it changes", False),
+        Column("identifiers", IDENTIFIERS, "tokens of the subject", False),
+        Column("relations", RELATIONS, "relations it states", False),
         Column("payload", "variant", "facts, personal values sealed", False),
     ),
 )
