@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from paxtrail.adapters.postgres import dsn
+from paxtrail.adapters.postgres import Database, dsn
 from paxtrail.settings import ROOT, Settings
 from paxtrail.stack import broker, postgresql
 from paxtrail.stack.processes import free_ports, running
@@ -63,8 +63,9 @@ def postgres(settings: Settings) -> Iterator[Settings]:
 @pytest.fixture
 def clean_postgres(postgres: Settings, tmp_path: Path) -> Settings:
     """The server with every table as after the migration, and a home of the test's own (empty lake, same passwords)."""
-    for database in ("serving", "vault"):
-        with psycopg.connect(dsn(postgres, database, "postgres"), autocommit=True) as connection:  # type: ignore[arg-type]  # both are literals
+    databases: tuple[Database, ...] = ("serving", "vault")
+    for database in databases:
+        with psycopg.connect(dsn(postgres, database, "postgres"), autocommit=True) as connection:
             tables = connection.execute(
                 "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition"
             ).fetchall()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]  # not exported by the stubs
 
 from paxtrail.settings import Settings
 from paxtrail.stack import broker
@@ -18,7 +18,8 @@ def test_every_topic_is_there_with_the_wanted_partitions(kafka: Settings) -> Non
 
 def test_raw_topics_carry_the_time_of_the_broker(kafka: Settings) -> None:
     resource = ConfigResource(ResourceType.TOPIC, "raw.flights")
-    entries = AdminClient({"bootstrap.servers": kafka.kafka.brokers}).describe_configs([resource])[resource].result(10)
+    admin = AdminClient({"bootstrap.servers": kafka.kafka.brokers})  # the answer is lost if the client is not kept
+    entries = admin.describe_configs([resource])[resource].result(10)
     assert entries["message.timestamp.type"].value == "LogAppendTime"
 
 

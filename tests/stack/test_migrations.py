@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from paxtrail.adapters.migrations import PARTITIONS, migrate
-from paxtrail.adapters.postgres import dsn
+from paxtrail.adapters.postgres import Database, Role, dsn
 from paxtrail.settings import Settings
 
 
@@ -48,15 +48,15 @@ def test_versions_start_at_the_microseconds_of_now_and_a_second_migration_keeps_
         ("vault", "stream", "SELECT * FROM reads"),
     ],
 )
-def test_a_role_may_not_do_what_it_does_not_need(postgres: Settings, database: str, role: str, statement: str) -> None:
-    with psycopg.connect(dsn(postgres, database, role)) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):  # type: ignore[arg-type]  # literals above
+def test_a_role_may_not_do_what_it_does_not_need(postgres: Settings, database: Database, role: Role, statement: str) -> None:
+    with psycopg.connect(dsn(postgres, database, role)) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute(statement.encode())
 
 
 @pytest.mark.parametrize("role", ["batch", "relay"])
-def test_the_vault_does_not_let_in_who_has_no_business_there(postgres: Settings, role: str) -> None:
+def test_the_vault_does_not_let_in_who_has_no_business_there(postgres: Settings, role: Role) -> None:
     with pytest.raises(psycopg.OperationalError, match="permission denied"):
-        psycopg.connect(dsn(postgres, "vault", role))  # type: ignore[arg-type]  # literals above
+        psycopg.connect(dsn(postgres, "vault", role))
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,8 @@ def test_the_vault_does_not_let_in_who_has_no_business_there(postgres: Settings,
         ),
     ],
 )
-def test_a_role_may_do_what_it_needs(postgres: Settings, database: str, role: str, statement: str) -> None:
-    with psycopg.connect(dsn(postgres, database, role)) as connection:  # type: ignore[arg-type]  # literals above
+def test_a_role_may_do_what_it_needs(postgres: Settings, database: Database, role: Role, statement: str) -> None:
+    with psycopg.connect(dsn(postgres, database, role)) as connection:
         connection.execute(statement.encode())
         connection.rollback()
 

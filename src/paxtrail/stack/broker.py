@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # the stubs do not export it
 
 from paxtrail.errors import ConfigurationError, Unavailable
 from paxtrail.settings import Settings
@@ -101,4 +101,4 @@ def make_topics(settings: Settings) -> None:
 
 def _admin(settings: Settings) -> AdminClient:
     # librdkafka would write every refused connection to stderr while the broker starts.
-    return AdminClient({"bootstrap.servers": settings.kafka.brokers, "log_level": 0, "error_cb": lambda _: None})
+    return AdminClient({"bootstrap.servers": settings.kafka.brokers, "log_level": 0})

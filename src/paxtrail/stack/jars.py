@@ -125,7 +125,8 @@ def _ivy(jars: list[Jar], work: Path) -> tuple[list[str], Path]:
         '<ivysettings><settings defaultResolver="c"/><resolvers><ibiblio name="c" m2compatible="true"/></resolvers></ivysettings>'
     )
     entries = "".join(
-        f'<dependency org={quoteattr(jar.group)} name={quoteattr(jar.artifact)} rev={quoteattr(jar.version)} transitive="false" conf="all->default"'
+        f"<dependency org={quoteattr(jar.group)} name={quoteattr(jar.artifact)} rev={quoteattr(jar.version)}"
+        ' transitive="false" conf="all->default"'
         + (
             f'><artifact name={quoteattr(jar.artifact)} type="jar" m:classifier={quoteattr(jar.classifier)}/></dependency>'
             if jar.classifier
