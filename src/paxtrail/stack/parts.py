@@ -1,0 +1,112 @@
+"""The parts of the local stack, in the order in which they start: program, preparation, health gate, signal to stop."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from paxtrail.settings import ROOT, Settings
+from paxtrail.stack import broker, postgresql
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part. `program` None: nothing keeps running, `settle` does the work and `problem` tells whether it is done.
+
+    `problem` says why the part is of no use yet, given the pid that is supervised; empty = healthy. `settle` runs once the
+    program answers and before the next part starts.
+    """
+
+    name: str
+    where: Callable[[Settings], str]
+    program: Callable[[Settings], list[str]] | None
+    problem: Callable[[Settings, int], str]
+    prepare: Callable[[Settings], None] = lambda _: None
+    settle: Callable[[Settings], None] = lambda _: None
+    stop: str = "TERM"
+    seconds: float = 60
+
+
+def _postgres_address(settings: Settings) -> str:
+    return f"{settings.postgres.host}:{settings.postgres.port}"
+
+
+def _stream_problem(settings: Settings, pid: int) -> str:
+    ready = settings.home / "run" / "stream.ready"
+    if not ready.exists() or ready.read_text().strip() != str(pid):
+        return "has not finished its first micro-batch"
+    return ""
+
+
+def _relay_problem(settings: Settings, _pid: int) -> str:
+    try:
+        socket.create_connection(("127.0.0.1", settings.relay.metrics_port), timeout=2).close()
+    except OSError:
+        return "its metrics port is closed"
+    return ""
+
+
+def _api_problem(settings: Settings, _pid: int) -> str:
+    try:
+        with urllib.request.urlopen(f"http://{settings.api.host}:{settings.api.port}/health/ready", timeout=3) as answer:
+            return "" if answer.status == 200 else f"/health/ready answers {answer.status}"
+    except urllib.error.HTTPError as error:
+        error.close()
+        return f"/health/ready answers {error.code}"
+    except OSError:
+        return "does not answer"
+
+
+def _program(*arguments: str) -> Callable[[Settings], list[str]]:
+    return lambda _: [sys.executable, *arguments]
+
+
+PARTS: tuple[Part, ...] = (
+    Part(
+        "postgres",
+        _postgres_address,
+        program=postgresql.command,
+        problem=lambda settings, _: postgresql.problem(settings),
+        prepare=postgresql.prepare,
+        settle=postgresql.settle,
+        stop="INT",  # a fast shutdown: TERM would wait for every client to leave
+    ),
+    Part(
+        "kafka",
+        lambda settings: settings.kafka.brokers,
+        program=broker.command,
+        problem=lambda settings, _: broker.problem(settings),
+        prepare=broker.prepare,
+    ),
+    Part(
+        "topics",
+        lambda settings: settings.kafka.brokers,
+        program=None,
+        problem=lambda settings, _: broker.topics_problem(settings),
+        settle=broker.make_topics,
+    ),
+    Part(
+        "stream",
+        lambda settings: str(settings.lake),
+        program=_program(str(ROOT / "streaming" / "events.py")),
+        problem=_stream_problem,
+        seconds=180,
+    ),
+    Part(
+        "relay",
+        lambda settings: f"127.0.0.1:{settings.relay.metrics_port}",
+        program=_program("-m", "paxtrail.serving.relay"),
+        problem=_relay_problem,
+    ),
+    Part(
+        "api",
+        lambda settings: f"http://{settings.api.host}:{settings.api.port}",
+        program=_program(str(ROOT / "api" / "main.py")),
+        problem=_api_problem,
+    ),
+)
+NAMES = tuple(part.name for part in PARTS)
