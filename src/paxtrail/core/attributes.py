@@ -191,9 +191,13 @@ def _check(attribute: Attribute, schemas: Schemas, wrong: _Wrong) -> str:
         roots = _roots(attribute, type_, schemas, wrong)
         found = {member: spec for member, path in values.items() if (spec := _spec(roots, path)) is not None}
         if values and not found:
-            raise wrong(f"{type_} declares nothing at {', '.join(sorted(set(values.values())))}; declare it in its schema or take it out of from")
+            raise wrong(
+                f"{type_} declares nothing at {', '.join(sorted(set(values.values())))}; declare it in its schema or take it out of from"
+            )
         used |= set(found)
         for member, spec in found.items():
+            if attribute.fold in ("min", "max", "sum") and spec.class_ not in _CLEAR:
+                raise wrong(f"{type_} {values[member]} is personal ({spec.class_}) and sealed; {attribute.fold} folds clear numbers only")
             if attribute.fold in ("min", "max") and spec.type not in ("integer", "time"):
                 raise wrong(f"{type_} {values[member]} is {spec.type}; {attribute.fold} folds integer and time only")
             if attribute.fold == "sum" and spec.type not in ("integer", "decimal"):
@@ -248,7 +252,7 @@ def _class(field: Field) -> str:
 
 
 def _inner(field: Field) -> Mapping[str, Field]:
-    return field.items or field.fields or {}
+    return field.fields
 
 
 def steps(path: str) -> tuple[str, ...]:

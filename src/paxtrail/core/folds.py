@@ -284,11 +284,11 @@ def brief(event: Event) -> dict[str, Json]:
     return dict([(name, value) for name, value in facts if _short(value)][:8])
 
 
-BRIEF = (
-    "status", "custody", "action", "step", "kind", "tier", "miles", "balance", "airline", "number", "origin_date", "flight_date", "departure",
-    "arrival", "origin", "destination", "station", "seat", "cabin", "class", "gate", "departure_gate", "arrival_gate", "off_block_estimated",
-    "off_block_actual", "on_block_estimated", "on_block_actual", "channel", "location", "departs",
-)  # fmt: skip
+BRIEF = """
+    status custody action step kind tier miles balance airline number origin_date flight_date departure arrival origin destination station
+    seat cabin class gate departure_gate arrival_gate off_block_estimated off_block_actual on_block_estimated on_block_actual channel
+    location departs
+""".split()
 """Facts worth a line, by importance."""
 
 
