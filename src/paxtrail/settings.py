@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tomllib
 from pathlib import Path
@@ -112,6 +113,12 @@ class Settings(_Part):
         home = Path(values["home"])
         values["home"] = home if home.is_absolute() else (ROOT / home)
         return cls.model_validate(values)
+
+
+def jar_cache(name: str) -> Path:
+    """Folder of this user's cache that holds (once `paxtrail jars` made it) exactly the jars of the lock of that name."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "paxtrail" / "jars"
+    return cache / name / hashlib.sha256((ROOT / "conf" / "jars" / f"{name}.lock").read_bytes()).hexdigest()[:12]
 
 
 def _merge(into: dict[str, Any], more: dict[str, Any]) -> None:

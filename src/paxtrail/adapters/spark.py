@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from paxtrail.settings import Settings
+from paxtrail.errors import ConfigurationError
+from paxtrail.settings import Settings, jar_cache
 
 # Micro-batches are three times shorter on a local disk with plain files than with the default, which renames through Hadoop.
 _CHECKPOINTS = "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
@@ -33,9 +34,12 @@ _CONF = {
 
 
 def jars() -> Path:
-    """Folder of Spark's extra jars, filled by `paxtrail jars`."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return Path(os.environ.get("PAXTRAIL_JARS", cache / "paxtrail" / "jars")) / "spark"
+    """Folder of Spark's extra jars: $PAXTRAIL_SPARK_JARS, else what `paxtrail jars` fetched; the network is never asked here."""
+    given = os.environ.get("PAXTRAIL_SPARK_JARS")
+    folder = Path(given) if given else jar_cache("spark")
+    if not folder.is_dir():
+        raise ConfigurationError(f"Spark's jars are not in {folder}: run `./paxtrail jars` once")
+    return folder
 
 
 def session(settings: Settings, app: str) -> SparkSession:

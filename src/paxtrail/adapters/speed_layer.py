@@ -112,6 +112,12 @@ class SpeedLayer:
             self._connection = psycopg.connect(dsn(self.settings, "serving", "stream"), options=SESSION)
         return self._connection
 
+    def close(self) -> None:
+        """Ends the connection and the thread that appends."""
+        self._pool.shutdown()
+        if self._connection is not None:
+            self._connection.close()
+
     def micro_batch(self, frame: DataFrame, batch_id: int, checkpoint: Path, checkpoint_id: str) -> None:
         """`foreachBatch`: takes effect once, however often it is called for the same batch."""
         ranges = kafka.batch_ranges(checkpoint, batch_id)

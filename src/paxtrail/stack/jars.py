@@ -16,7 +16,7 @@ from typing import Literal
 from xml.sax.saxutils import quoteattr
 
 from paxtrail.errors import ConfigurationError
-from paxtrail.settings import ROOT
+from paxtrail.settings import ROOT, jar_cache
 
 SetName = Literal["spark", "kafka"]
 SETS: tuple[SetName, ...] = ("spark", "kafka")
@@ -55,14 +55,10 @@ def read_lock(file: Path) -> list[Jar]:
     return jars
 
 
-def cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "paxtrail" / "jars"
-
-
 def jar_folder(name: SetName) -> Path:
     """Folder with exactly the jars of the set, verified when it was made. Touches the network only when it is not there yet."""
     lock = lock_file(name)
-    folder = cache() / name / hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
+    folder = jar_cache(name)
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
