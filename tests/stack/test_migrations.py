@@ -14,9 +14,10 @@ from paxtrail.settings import Settings
 
 def test_every_partitioned_table_has_its_partitions(postgres: Settings) -> None:
     with psycopg.connect(dsn(postgres, "serving", "api")) as connection:
-        counts = dict(
+        counts: dict[str, int] = dict(
             connection.execute(
-                "SELECT inhparent::regclass::text, count(*) FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid WHERE c.relkind = 'r' GROUP BY 1"
+                "SELECT inhparent::regclass::text, count(*) FROM pg_inherits "
+                "JOIN pg_class c ON c.oid = inhrelid WHERE c.relkind = 'r' GROUP BY 1"
             ).fetchall()
         )
     assert counts == dict.fromkeys(("states", "versions", "documents", "timeline"), PARTITIONS)
@@ -27,7 +28,8 @@ def test_versions_start_at_the_microseconds_of_now_and_a_second_migration_keeps_
         first = connection.execute("SELECT nextval('version_seq')").fetchone()
         migrate(postgres)
         second = connection.execute("SELECT nextval('version_seq')").fetchone()
-    assert first is not None and second is not None
+    assert first is not None
+    assert second is not None
     assert 0 < time.time_ns() // 1000 - first[0] < 3600 * 1_000_000
     assert second[0] == first[0] + 1
 

@@ -16,6 +16,7 @@ COMMANDS = {
     "up": "paxtrail.cli.stack:up",
     "status": "paxtrail.cli.stack:status",
     "down": "paxtrail.cli.stack:down",
+    "provision": "paxtrail.cli.stack:provision",
     "demo": "paxtrail.cli.demo:demo",
     "jars": "paxtrail.cli.jars:jars",
 }
@@ -43,7 +44,9 @@ class Commands(click.Group):
 
 
 @click.command(cls=Commands)
-@click.option("--home", type=click.Path(file_okay=False, path_type=Path), help="Folder that everything is written to (default: var/ of the checkout).")
+@click.option(
+    "--home", type=click.Path(file_okay=False, path_type=Path), help="Folder that everything is written to (default: var/ of the checkout)."
+)
 @click.option("--port-base", type=click.IntRange(1024, 65000), help="First of five ports in a row for another copy of the stack.")
 @click.version_option("0.1.0", prog_name="paxtrail")
 def main(home: Path | None, port_base: int | None) -> None:

@@ -9,6 +9,7 @@ from datetime import timedelta
 import click
 
 from paxtrail.settings import Settings
+from paxtrail.stack import broker, postgresql
 from paxtrail.stack.parts import NAMES, PARTS
 from paxtrail.stack.supervision import Supervisor, bring_up, memory, take_down
 
@@ -82,3 +83,18 @@ def down(parts: tuple[str, ...]) -> None:
     """
     stopped = take_down(Settings.load(), parts)
     click.echo(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
+
+
+@click.command()
+def provision() -> None:
+    """Make databases, roles, tables and topics on servers that run elsewhere (containers, production). Repeating it changes nothing.
+
+    Needs the superuser's password in PAXTRAIL_PASSWORD_POSTGRES.
+
+    \b
+    Example: PAXTRAIL_ENV=production paxtrail provision
+    """
+    settings = Settings.load()
+    postgresql.settle(settings)
+    broker.make_topics(settings)
+    click.echo("databases, roles, tables and topics are there")

@@ -27,6 +27,7 @@ class Part:
     problem: Callable[[Settings, int], str]
     prepare: Callable[[Settings], None] = lambda _: None
     settle: Callable[[Settings], None] = lambda _: None
+    ports: Callable[[Settings], tuple[int, ...]] = lambda _: ()
     stop: str = "TERM"
     seconds: float = 60
 
@@ -73,6 +74,7 @@ PARTS: tuple[Part, ...] = (
         problem=lambda settings, _: postgresql.problem(settings),
         prepare=postgresql.prepare,
         settle=postgresql.settle,
+        ports=lambda settings: (settings.postgres.port,),
         stop="INT",  # a fast shutdown: TERM would wait for every client to leave
     ),
     Part(
@@ -81,6 +83,7 @@ PARTS: tuple[Part, ...] = (
         program=broker.command,
         problem=lambda settings, _: broker.problem(settings),
         prepare=broker.prepare,
+        ports=lambda settings: (int(settings.kafka.brokers.rpartition(":")[2]), settings.kafka.controller_port),
     ),
     Part(
         "topics",
@@ -101,12 +104,14 @@ PARTS: tuple[Part, ...] = (
         lambda settings: f"127.0.0.1:{settings.relay.metrics_port}",
         program=_program("-m", "paxtrail.serving.relay"),
         problem=_relay_problem,
+        ports=lambda settings: (settings.relay.metrics_port,),
     ),
     Part(
         "api",
         lambda settings: f"http://{settings.api.host}:{settings.api.port}",
         program=_program(str(ROOT / "api" / "main.py")),
         problem=_api_problem,
+        ports=lambda settings: (settings.api.port,),
     ),
 )
 NAMES = tuple(part.name for part in PARTS)

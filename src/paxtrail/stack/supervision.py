@@ -7,6 +7,7 @@ import hashlib
 import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -133,7 +134,12 @@ class Supervisor:
             proxy("close")()
 
     def _write(self) -> None:
-        values = {**places.environment(self.settings), "PYTHONPATH": str(ROOT / "src"), "PYSPARK_PYTHON": sys.executable, _MARK: str(self.settings.home)}
+        values = {
+            **places.environment(self.settings),
+            "PYTHONPATH": str(ROOT / "src"),
+            "PYSPARK_PYTHON": sys.executable,
+            _MARK: str(self.settings.home),
+        }
         environment = ",".join(f'{name}="{_literal(value)}"' for name, value in values.items())
         lines = [
             "[unix_http_server]",
@@ -239,6 +245,8 @@ def bring_up(settings: Settings, names: tuple[str, ...]) -> Iterator[tuple[Part,
         part.prepare(settings)
         if part.program is not None:
             supervisor.launch()
+            if not supervisor.state(part.name).pid:
+                _refuse_taken_ports(settings, part)
             supervisor.start(part)
         else:
             part.settle(settings)
@@ -249,6 +257,17 @@ def bring_up(settings: Settings, names: tuple[str, ...]) -> Iterator[tuple[Part,
         if part.program is not None:
             part.settle(settings)
         yield part, time.monotonic() - begun
+
+
+def _refuse_taken_ports(settings: Settings, part: Part) -> None:
+    """A stranger's server on the port would pass for ours in the health gate."""
+    for port in part.ports(settings):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                raise ConfigurationError(f"{part.name}: port {port} is taken by another program; choose others with --port-base") from error
 
 
 def take_down(settings: Settings, names: tuple[str, ...]) -> list[str]:

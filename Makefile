@@ -1,0 +1,38 @@
+# Each target sets up what it needs; `./paxtrail` makes the environment at first use.
+.PHONY: demo test proof check lint types laws pins docs
+RUN = ./paxtrail exec
+
+demo:  ## the whole of it, on two days of real flights
+	./paxtrail demo
+
+test: jars  ## all tests but the long proof
+	$(RUN) pytest -m "not proof"
+
+proof: jars  ## the long proof
+	$(RUN) pytest -m proof
+
+check: lint types laws test  ## what CI asks for
+
+lint:
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+
+types:
+	$(RUN) mypy
+
+laws:  ## imports point down only; the six laws of tests/architecture
+	$(RUN) lint-imports
+	$(RUN) pytest -q tests/architecture
+
+jars:
+	./paxtrail jars
+
+UV ?= uv
+COMPILE = $(UV) pip compile --quiet --python-version 3.11 --no-emit-index-url --no-header --generate-hashes
+pins:  ## compile conf/requirements/*.in
+	$(COMPILE) conf/requirements/dev.in -o conf/requirements/dev.txt
+	$(COMPILE) conf/requirements/core.in -c conf/requirements/dev.txt -o conf/requirements/core.txt
+
+docs:  ## the generated dictionary and OpenAPI
+	./paxtrail docs
+.PHONY: jars
