@@ -71,6 +71,7 @@ EDGES = Table(
         Column("a", "string", "token, a < b", False),
         Column("b_namespace", "string", "namespace of b", False),
         Column("b", "string", "token", False),
+        Column("epoch", "bigint", "epoch of the cut that found it", False, stats=True),
     ),
 )
 
@@ -83,6 +84,7 @@ LINKS = Table(
     columns=(
         Column("token", "string", "token of a person", False),
         Column("customer_id", "string", "oldest token of the customer", False),
+        Column("epoch", "bigint", "epoch of the cut that found it", False, stats=True),
     ),
 )
 
@@ -98,5 +100,6 @@ RELATIONS = Table(
         Column("kind", "string", "name of the relation", False),
         Column("to_kind", "string", "kind of the target", False),
         Column("to_key", "string", "key of the target", False),
+        Column("epoch", "bigint", "epoch of the cut that found it", False, stats=True),
     ),
 )
