@@ -77,10 +77,10 @@ def _binary(headers: Mapping[str, str]) -> dict[str, str]:
         if header.startswith(("ce_", "ce-")):
             name = header[3:]
             if not _NAME.fullmatch(name):
-                raise Refusal("bad_envelope", "an attribute's name has letters and digits only", header[:64])
+                raise Refusal("bad_envelope", "an attribute's name has letters and digits only", "headers")
             text = unquote(value) if header[2] == "-" else value
             if attributes.setdefault(name, text) != text:
-                raise Refusal("bad_envelope", "an attribute is given twice with different values", header[:64])
+                raise Refusal("bad_envelope", "an attribute is given twice with different values", name[:64])
     if media := headers.get("content-type"):
         attributes["datacontenttype"] = media
     return attributes

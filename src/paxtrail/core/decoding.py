@@ -45,7 +45,7 @@ def decode(record: Record, schemas: Schemas) -> Decoded:
             check(draft, record.source, schemas)
     except Refusal:
         raise
-    except Exception as error:  # noqa: BLE001 - a fault of a decoder must refuse its record, never stop the stream
+    except Exception as error:  # a fault of a decoder must refuse its record, never stop the stream
         raise Refusal("decoder_fault", f"the decoder of {record.source} failed with {type(error).__name__}") from None
     if not drafts:
         raise Refusal("no_events", "the record states nothing", "body")

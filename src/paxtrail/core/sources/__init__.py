@@ -14,7 +14,7 @@ SOURCES = ("flights", "baggage", "reservations", "checkin", "loyalty", "booking"
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """What a source's module offers. `assemble` gives back, from the native parts of a record's drafts, a body that decodes to the same drafts."""
+    """What a source's module offers. `assemble` puts the native parts of a record's drafts together to a body that decodes to the same."""
 
     version: int
     decode: Callable[[Envelope, bytes], list[Draft]]

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 
 from paxtrail.core.normalise import airline, flight_number, iso_date, leg_key, timestamp
 from paxtrail.core.records import Draft, Entity, Envelope, Identifier, Json
-from paxtrail.core.sources import xml
-from paxtrail.core.sources.xml import Document, Node
+from paxtrail.core.sources import flights_xml
+from paxtrail.core.sources.flights_xml import Document, Node
 from paxtrail.errors import Refusal
 
 VERSION = 1
@@ -43,20 +43,18 @@ _STANDARD_CONTEXTS = ("", "2005")
 
 def decode(envelope: Envelope, body: bytes) -> list[Draft]:
     """One `flight.leg_updated` for each FlightLeg of the message."""
-    document = xml.read(body)
+    document = flights_xml.read(body)
     root, legs = _legs(document)
     stamp = root.attributes.get("TimeStamp", "").strip()
-    if stamp:
-        event_time = _instant(stamp, "TimeStamp")
-    else:
-        event_time = envelope.arrival if envelope.time is None else envelope.time
+    received = envelope.arrival if envelope.time is None else envelope.time
+    event_time = _instant(stamp, "TimeStamp") if stamp else received
     natives = _natives(document, root, legs)
     return [_draft(leg, event_time, native, index) for index, (leg, native) in enumerate(zip(legs, natives, strict=True))]
 
 
 def assemble(natives: list[str]) -> bytes:
     """A message with the legs of all parts, in order; each part is a message with one leg."""
-    parts = [xml.read(native.encode()) for native in natives]
+    parts = [flights_xml.read(native.encode()) for native in natives]
     pieces: list[str] = []
     for document in parts:
         _, legs = _legs(document)

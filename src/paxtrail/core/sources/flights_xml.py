@@ -119,7 +119,7 @@ def _parsed(data: bytes, *, shift: bool) -> Node:
         if stack:
             stack[-1].text += content
 
-    def forbidden(*_: object) -> None:
+    def forbidden(*_: object) -> int:
         raise Refusal("xml_doctype", "document types and entities are not read", _place(parser))
 
     parser.StartElementHandler = start
