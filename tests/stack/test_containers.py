@@ -1,0 +1,81 @@
+"""docker-compose.yml and the local stack describe the same parts, ports and configuration files."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+from paxtrail.settings import ROOT, Settings
+from paxtrail.stack.parts import NAMES, PARTS
+
+
+def _compose() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    return loaded
+
+
+def _published(service: dict[str, Any]) -> set[int]:
+    return {int(port.split(":")[-1]) for port in service.get("ports", [])}
+
+
+def test_containers_and_local_stack_have_the_same_parts_in_the_same_order() -> None:
+    assert tuple(_compose()["services"]) == NAMES
+
+
+def test_containers_publish_the_ports_of_the_local_stack_on_the_loopback_address() -> None:
+    settings = Settings.load("local")
+    for part in PARTS:
+        ports = set(part.ports(settings)) - {settings.kafka.controller_port}  # the controller is nobody else's business
+        service = _compose()["services"][part.name]
+        assert _published(service) == ports, part.name
+        assert all(str(port).startswith("127.0.0.1:") for port in service.get("ports", [])), part.name
+
+
+def test_containers_mount_the_same_configuration_files() -> None:
+    services = _compose()["services"]
+    mounted = {
+        name: [volume.split(":")[0] for volume in service.get("volumes", []) if volume.startswith("./")]
+        for name, service in services.items()
+    }
+    assert mounted["postgres"] == ["./conf/postgres/postgresql.conf"]
+    assert mounted["kafka"] == ["./conf/kafka/server.properties"]
+    assert all(mounted[name] == ["./conf"] for name in ("topics", "stream", "relay", "api"))
+    assert all((ROOT / path).exists() for paths in mounted.values() for path in paths)
+
+
+def test_containers_run_the_programs_of_the_local_stack() -> None:
+    settings = Settings.load("local")
+    for part in PARTS:
+        if part.name in ("stream", "relay", "api"):
+            assert part.program is not None
+            local = [word.removeprefix(f"{ROOT}/") for word in part.program(settings)[1:]]
+            assert _compose()["services"][part.name]["command"].split()[1:] == local
+
+
+def test_the_image_of_a_server_has_the_version_that_runs_locally() -> None:
+    services = _compose()["services"]
+    jars = (ROOT / "conf" / "jars" / "kafka.lock").read_text()
+    broker = re.search(r"^org\.apache\.kafka:kafka_2\.13:(\S+)", jars, re.M)
+    assert broker is not None
+    assert services["kafka"]["image"] == f"apache/kafka:{broker[1]}"
+    from paxtrail.stack.postgresql import VERSION
+
+    assert services["postgres"]["image"] == f"postgres:{VERSION}"
+
+
+def test_no_password_is_written_in_the_file() -> None:
+    for name, service in _compose()["services"].items():
+        for key, value in service["environment"].items():
+            if "PASSWORD" in key:
+                assert str(value).startswith("${PAXTRAIL_PASSWORD_"), name
+
+
+def test_production_starts_only_with_addresses_and_without_the_development_issuer(monkeypatch: Any) -> None:
+    given = {"KAFKA__BROKERS": "k:9092", "POSTGRES__HOST": "p", "API__ISSUER": "https://id.example", "API__JWKS": "https://id.example/keys"}
+    for name, value in given.items():
+        monkeypatch.setenv(f"PAXTRAIL_{name}", value)
+    settings = Settings.load("production")
+    assert not settings.api.dev_issuer
+    assert settings.postgres.sslmode == "verify-full"
