@@ -20,8 +20,8 @@ LISTS = ("days", "recent", "set", "map")
 META = {"@type": "string", "@source": "string", "@time": "time"}
 """What a path may name beside the payload: the event's own type, source and event time."""
 
-_MEMBERS = frozenset({"from", "each", "key", "value", "unit", "fold", "keep", "rank", "class", "windows", "about"})
-_FOLDING = ("each", "fold", "from", "keep", "key", "rank", "unit", "value")
+_MEMBERS = frozenset({"from", "each", "key", "value", "unit", "fold", "keep", "rank", "class", "windows", "about", "requires"})
+_FOLDING = ("each", "fold", "from", "keep", "key", "rank", "requires", "unit", "value")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _PATH = re.compile(r"\$(\.[A-Za-z_][A-Za-z0-9_]*){0,3}")
 _CLEAR = ("public", "internal")
@@ -40,7 +40,8 @@ class Attribute:
     """One attribute of an entity: from which events, by which fold.
 
     `slot` names it in a state: the name and six hex digits of its definition, so that states of two definitions never mix.
-    `keep` 0 = no limit. `class_` is the field class of its clear values; sealed values carry their own. `windows` are days back
+    `requires`: paths by event type; an event counts only where its path holds something other than null and false (in the payload,
+    not the item of `each`). `keep` 0 = no limit. `class_` is the field class of its clear values; sealed values carry their own. `windows` are days back
     from the moment of reading.
     """
 
@@ -52,15 +53,12 @@ class Attribute:
     each: str | None = None
     key: str | None = None
     unit: str | None = None
+    requires: tuple[tuple[str, str], ...] = ()
     keep: int = 0
     rank: tuple[tuple[str, int], ...] = ()
     class_: str = "internal"
     windows: tuple[int, ...] = ()
     about: str = ""
-
-    def rank_of(self, source: str) -> int:
-        """Rank of a source in the total order; 0 unless the table says otherwise."""
-        return dict(self.rank).get(source, 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,6 +114,7 @@ def _attribute(entity: str, name: str, definition: Json, schemas: Schemas) -> At
         each=_path(definition.get("each"), "each", wrong),
         key=_path(definition.get("key"), "key", wrong),
         unit=_path(definition.get("unit"), "unit", wrong),
+        requires=_requires(definition.get("requires", {}), types, wrong),
         keep=_keep(definition.get("keep", 0), kind, wrong),
         rank=_rank(definition.get("rank", {}), kind, wrong),
         windows=_windows(definition.get("windows", []), kind, wrong),
@@ -172,6 +171,12 @@ def _rank(rank: Json, kind: str, wrong: _Wrong) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(rank.items()))
 
 
+def _requires(requires: Json, types: list[str], wrong: _Wrong) -> tuple[tuple[str, str], ...]:
+    if not isinstance(requires, Mapping) or set(requires) - set(types):
+        raise wrong('requires must be a table of path by event type of from: requires = { "checkin.accepted" = "$.document" }')
+    return tuple((type_, _path(requires[type_], "requires", wrong) or "") for type_ in sorted(requires))
+
+
 def _windows(windows: Json, kind: str, wrong: _Wrong) -> tuple[int, ...]:
     if not isinstance(windows, list) or not all(isinstance(days, int) and days > 0 for days in windows):
         raise wrong("windows must list numbers of days: windows = [7, 30]")
@@ -189,6 +194,9 @@ def _check(attribute: Attribute, schemas: Schemas, wrong: _Wrong) -> str:
         values[""] = attribute.value
     for type_ in attribute.types:
         roots = _roots(attribute, type_, schemas, wrong)
+        required = dict(attribute.requires).get(type_)
+        if required is not None and _spec(_payload(type_, schemas, wrong), required) is None:
+            raise wrong(f"{type_} declares nothing at {required}, which requires names; declare it or take it out of requires")
         found = {member: spec for member, path in values.items() if (spec := _spec(roots, path)) is not None}
         if values and not found:
             raise wrong(
@@ -218,13 +226,16 @@ def _check(attribute: Attribute, schemas: Schemas, wrong: _Wrong) -> str:
     return "public" if classes == {"public"} else "internal"
 
 
+def _payload(type_: str, schemas: Schemas, wrong: _Wrong) -> Spec:
+    try:
+        return Spec("object", "internal", schemas.event(type_).fields)
+    except KeyError:
+        raise wrong(f"event type {type_} is declared in no schema; declare it in conf/schemas or take it out of from") from None
+
+
 def _roots(attribute: Attribute, type_: str, schemas: Schemas, wrong: _Wrong) -> Spec:
     """What "$" stands for: the payload, or an item of `each`."""
-    try:
-        event = schemas.event(type_)
-    except (KeyError, ConfigurationError):
-        raise wrong(f"event type {type_} is declared in no schema; declare it in conf/schemas or take it out of from") from None
-    payload = Spec("object", "internal", event.fields)
+    payload = _payload(type_, schemas, wrong)
     if attribute.each is None:
         return payload
     spec = _spec(payload, attribute.each)

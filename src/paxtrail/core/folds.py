@@ -202,6 +202,7 @@ class _Step(NamedTuple):
     value: _Read | None
     key: _Read | None
     unit: _Read | None
+    requires: _Read | None
     skips_null: bool
 
 
@@ -284,11 +285,22 @@ def brief(event: Event) -> dict[str, Json]:
     return dict([(name, value) for name, value in facts if _short(value)][:8])
 
 
-BRIEF = """
-    status custody action step kind tier miles balance airline number origin_date flight_date departure arrival origin destination station
-    seat cabin class gate departure_gate arrival_gate off_block_estimated off_block_actual on_block_estimated on_block_actual channel
-    location departs
-""".split()
+BRIEF = (
+    *("status", "custody", "action", "step", "kind", "tier", "miles", "balance", "airline", "number"),
+    *("origin_date", "flight_date", "departure", "arrival", "origin", "destination", "station", "seat", "cabin", "class"),
+    *(
+        "gate",
+        "departure_gate",
+        "arrival_gate",
+        "off_block_estimated",
+        "off_block_actual",
+        "on_block_estimated",
+        "on_block_actual",
+        "channel",
+        "location",
+        "departs",
+    ),
+)
 """Facts worth a line, by importance."""
 
 
@@ -303,10 +315,10 @@ def _slots(table: AttributeTable) -> dict[str, Attribute]:
 
 @lru_cache(maxsize=64)
 def _plan(table: AttributeTable) -> dict[str, tuple[_Step, ...]]:
-    return {type_: tuple(_step(attribute) for attribute in fed) for type_, fed in table.types.items()}
+    return {type_: tuple(_step(attribute, type_) for attribute in fed) for type_, fed in table.types.items()}
 
 
-def _step(attribute: Attribute) -> _Step:
+def _step(attribute: Attribute, type_: str) -> _Step:
     inside = attribute.each is not None
     if isinstance(attribute.value, tuple):
         value: _Read | None = _object([(member, _reader(path, inside)) for member, path in attribute.value])
@@ -321,11 +333,16 @@ def _step(attribute: Attribute) -> _Step:
         value=value,
         key=None if attribute.key is None else _reader(attribute.key, inside),
         unit=None if attribute.unit is None else _reader(attribute.unit, inside),
+        requires=_reader(required, False) if (required := dict(attribute.requires).get(type_)) else None,
         skips_null=attribute.fold == "set",
     )
 
 
 def _mentions(step: _Step, event: Event) -> Iterable[Mention]:
+    if step.requires is not None:
+        required = step.requires(event, None)
+        if required is _ABSENT or required is None or required is False:
+            return ()
     rank = step.ranks.get(event.source, 0)
     if step.items is None:
         mention = _mention(step, event, rank, None, event.event_id)
