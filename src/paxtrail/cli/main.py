@@ -19,6 +19,7 @@ COMMANDS = {
     "provision": "paxtrail.cli.stack:provision",
     "demo": "paxtrail.cli.demo:demo",
     "jars": "paxtrail.cli.jars:jars",
+    "decode": "paxtrail.cli.decode:decode",
 }
 
 
