@@ -85,25 +85,35 @@ def commit(connection: psycopg.Connection[Any], batch: Batch, tables: Mapping[st
 
     PostgreSQL commits last: what is served is in bronze (invariant 5).
     """
-    states, events = partial_states(batch.rows, tables)
     with connection.transaction(), connection.cursor() as cursor:
         epoch = current_epoch(cursor)
         if is_committed(cursor, batch.lane, batch.seq):
             return False
-        changes = Changes()
-        write_states(cursor, epoch, states, tables)
-        note(changes, batch.rows)
-        write_relations(cursor, batch.rows)
-        write_links(cursor, batch.rows, changes)
-        write_timeline(cursor, events)
-        bump(cursor, changes, batch.seq)
+        apply(cursor, epoch, batch.rows, tables, batch.seq)
         write_ledger(cursor, batch.ledger)
         appended()
-        cursor.execute(
-            "insert into stream_commit (lane, seq, epoch, offsets) values (%s, %s, %s, %s)",
-            (batch.lane, batch.seq, epoch, orjson.dumps(batch.offsets).decode()),
-        )
+        mark(cursor, batch.lane, batch.seq, epoch, batch.offsets)
     return True
+
+
+def apply(cursor: Cursor, epoch: int, rows: Sequence[Row], tables: Mapping[str, AttributeTable], seq: int) -> None:
+    """What these events change, within the caller's transaction: states, relations, links, timeline, versions, outbox."""
+    states, events = partial_states(rows, tables)
+    changes = Changes()
+    write_states(cursor, epoch, states, tables)
+    note(changes, rows)
+    write_relations(cursor, rows)
+    write_links(cursor, rows, changes)
+    write_timeline(cursor, events)
+    bump(cursor, changes, seq)
+
+
+def mark(cursor: Cursor, lane: str, seq: int, epoch: int, offsets: Mapping[str, Any], part: int = -1) -> None:
+    """The commit row of a micro-batch, or of one part of it."""
+    cursor.execute(
+        "insert into stream_commit (lane, seq, part, epoch, offsets) values (%s, %s, %s, %s, %s)",
+        (lane, seq, part, epoch, orjson.dumps(offsets).decode()),
+    )
 
 
 def current_epoch(cursor: Cursor) -> int:
@@ -210,8 +220,8 @@ def write_relations(cursor: Cursor, rows: Iterable[Row]) -> None:
 def write_links(cursor: Cursor, rows: Iterable[Row], changes: Changes) -> None:
     """Links new tokens and new edges: links and versions change, states never do (invariant 8)."""
     edges = sorted({edge for row in rows for edge in _edges(row)})
-    known = _links(cursor, changes.tokens)
-    fresh = {token: token for token in changes.tokens if token not in known}
+    # A token nobody linked yet is its own customer; if another lane links it meanwhile, its word stands.
+    cursor.execute("insert into links select t, t from unnest(%s::text[]) t order by t on conflict do nothing", (sorted(changes.tokens),))
     if edges:
         columns = list(zip(*edges, strict=True))
         cursor.execute(
@@ -222,9 +232,7 @@ def write_links(cursor: Cursor, rows: Iterable[Row], changes: Changes) -> None:
         if touched:
             # One at a time decides who is one customer; two lanes would each miss the other's edges.
             cursor.execute("select pg_advisory_xact_lock(hashtext('links'))")
-            fresh |= relink(cursor, touched)
-    if fresh:
-        store_links(cursor, fresh, changes)
+            store_links(cursor, relink(cursor, touched), changes)
     changes.customers |= set(_links(cursor, changes.tokens).values())
 
 

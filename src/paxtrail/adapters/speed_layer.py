@@ -6,8 +6,9 @@ import logging
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, fields
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tenacity
 
-from paxtrail.adapters import configuration, kafka, keyring, lake
+from paxtrail.adapters import configuration, kafka, keyring, lake, spread
 from paxtrail.adapters.claims import Claims
 from paxtrail.adapters.door import Admitted, Door, Position
 from paxtrail.adapters.postgres import dsn
@@ -128,13 +129,17 @@ class SpeedLayer:
             self._since_maintenance = 0
             self.maintain()
 
-    def process(self, frame: DataFrame, seq: int, ranges: Mapping[str, Mapping[str, Sequence[int]]]) -> None:
+    def process(self, frame: DataFrame, seq: int, ranges: kafka.Ranges) -> None:
         """The records of `frame` under number `seq`: door, Delta, serving store; PostgreSQL commits last."""
+        if kafka.size(ranges) > self.settings.stream.spread_above_rows:
+            self._process_spread(frame, seq, ranges)
+        else:
+            self._process_here(frame, seq, ranges)
+
+    def _process_here(self, frame: DataFrame, seq: int, ranges: kafka.Ranges) -> None:
         # Two tasks however many topics and partitions there are: a task costs more than its records.
         out = frame.coalesce(2).mapInArrow(through_the_door(self.settings), OUT).toArrow()
-        ledger = _ledger(out)
-        if (got := sum(line.received for line in ledger)) != (expected := kafka.size(ranges)):
-            raise AssertionError(f"micro-batch {seq}: {expected} records in its offset ranges, {got} came through the door")
+        ledger = self._checked(_ledger(out), seq, ranges)
         events = self._numbered(out.filter(pc.equal(out["outcome"], "accepted")), bronze.EVENTS, seq)
         rejects = self._numbered(out.filter(pc.is_valid(out["reject_id"])), bronze.REJECTS, seq)
         if seq <= self._done[self.events_path]:
@@ -142,10 +147,41 @@ class SpeedLayer:
         appended = self._pool.submit(self._append, events, rejects, seq)
         self._commit(seq, ranges, events, ledger, appended)
 
+    def _process_spread(self, frame: DataFrame, seq: int, ranges: kafka.Ranges) -> None:
+        out = frame.mapInArrow(through_the_door(self.settings), OUT).persist()
+        try:
+            lines = out.select(*_LEDGER_COLUMNS).mapInArrow(_ledger_lines, LEDGER).collect()
+            ledger = self._checked(_added(LedgerLine(**line.asDict()) for line in lines), seq, ranges)
+            numbered = out.selectExpr(f"'{self.lane}' as lane", f"cast({seq} as bigint) as seq", "*")
+            # Rejects first, as in _append. The transaction's name is the one delta-rs uses: each engine sees the other's.
+            self._spark_append(numbered.where("reject_id is not null"), bronze.REJECTS, self.rejects_path, seq)
+            self._spark_append(numbered.where("outcome = 'accepted'"), bronze.EVENTS, self.events_path, seq)
+            _fail_here(self.settings, "after_append")
+            begun = spread.begin(self.connection, self.lane, seq, kafka.size(ranges))
+            if begun is not None:
+                epoch, parts = begun
+                events = self.spark.read.format("delta").load(self.events_path).where(f"lane = '{self.lane}' and seq = {seq}")
+                spread.write_parts(events, self.settings, seq=seq, epoch=epoch, parts=parts)
+                spread.end(self.connection, self.lane, seq, epoch=epoch, offsets=ranges, ledger=ledger)
+        finally:
+            out.unpersist()
+
+    def _spark_append(self, rows: DataFrame, table: Table, path: str, seq: int) -> None:
+        if seq > self._done[path]:
+            named = rows.selectExpr(*(f"`{name}`" for name in table.names))
+            named.write.format("delta").mode("append").option("txnAppId", self._app).option("txnVersion", seq).save(path)
+            self._done[path] = seq
+
+    @staticmethod
+    def _checked(ledger: list[LedgerLine], seq: int, ranges: kafka.Ranges) -> list[LedgerLine]:
+        if (got := sum(line.received for line in ledger)) != (expected := kafka.size(ranges)):
+            raise AssertionError(f"micro-batch {seq}: {expected} records in its offset ranges, {got} came through the door")
+        return ledger
+
     def _commit(
         self,
         seq: int,
-        ranges: Mapping[str, Mapping[str, Sequence[int]]],
+        ranges: kafka.Ranges,
         events: pa.Table,
         ledger: list[LedgerLine],
         appended: Future[None],
@@ -192,6 +228,30 @@ class SpeedLayer:
         horizon = self.settings.stream.claim_horizon_hours * HOUR
         with self.connection.transaction():
             self.connection.execute("delete from seen where arrival < (select max(arrival) from seen) - %s", (horizon,))
+
+
+_LEDGER_COLUMNS = ("topic", "partition", "offset", "source", "arrival_time", "outcome")
+LEDGER = "source string, hour bigint, received bigint, accepted bigint, duplicates bigint, refused bigint, events bigint"
+_LEDGER_SCHEMA = pa.schema([(n, pa.string() if n == "source" else pa.int64()) for n in (f.name for f in fields(LedgerLine))])
+
+
+def _ledger_lines(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Ledger lines of one task; a record's rows are all in one Arrow batch."""
+    for batch in batches:
+        lines = [asdict(line) for line in _ledger(pa.Table.from_batches([batch]))]
+        yield pa.RecordBatch.from_pylist(lines, schema=_LEDGER_SCHEMA)
+
+
+def _added(lines: Iterable[LedgerLine]) -> list[LedgerLine]:
+    """One line per source and hour."""
+    sums: dict[tuple[str, int], Counter[str]] = {}
+    for line in lines:
+        counts = {n: v for n, v in asdict(line).items() if n not in ("source", "hour")}
+        sums.setdefault((line.source, line.hour), Counter()).update(counts)
+    return [
+        LedgerLine(source, hour, c["received"], c["accepted"], c["duplicates"], c["refused"], c["events"])
+        for (source, hour), c in sorted(sums.items())
+    ]
 
 
 def _ledger(out: pa.Table) -> list[LedgerLine]:

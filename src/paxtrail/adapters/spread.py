@@ -1,0 +1,115 @@
+"""Large micro-batches: the same functions in the executors, one transaction per part of the keys, each with its own commit row.
+
+Part 0 opens the batch (it takes the epoch, and no cut can be made until the end), parts 1 … n are hash partitions of the keys, and
+part -1 ends it. A replay finds which parts are there and does the others under the same epoch.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pyarrow as pa
+
+from paxtrail.adapters import configuration, lake
+from paxtrail.adapters.postgres import dsn
+from paxtrail.adapters.serving_store import SESSION, LedgerLine, apply, current_epoch, is_committed, mark, write_ledger
+from paxtrail.settings import Settings
+from paxtrail.tables import bronze
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+ROWS_PER_PART = 20_000
+_UNUSED = ("lane", "seq", "native", "traceparent")
+_COLUMNS = [c for c in bronze.EVENTS.columns if c.name not in _UNUSED]
+_SCHEMA = pa.schema([("part", pa.int32()), *((c.name, lake.arrow_type(c.type)) for c in _COLUMNS)])
+ROUTED = "part int, " + ", ".join(f"`{c.name}` {c.type}" for c in _COLUMNS)
+_WORKER: dict[str, Any] = {}
+
+
+def begin(connection: psycopg.Connection[Any], lane: str, seq: int, records: int) -> tuple[int, int] | None:
+    """Epoch and number of parts of this micro-batch, as it was begun; None if it is committed."""
+    with connection.transaction(), connection.cursor() as cursor:
+        if is_committed(cursor, lane, seq):
+            return None
+        begun = "select epoch, (offsets ->> 'parts')::int from stream_commit where lane = %s and seq = %s and part = 0"
+        row = cursor.execute(begun, (lane, seq)).fetchone()
+        if row is None:
+            row = current_epoch(cursor), max(2, -(-records // ROWS_PER_PART))
+            mark(cursor, lane, seq, row[0], {"parts": row[1]}, part=0)
+    return int(row[0]), int(row[1])
+
+
+def write_parts(events: DataFrame, settings: Settings, *, seq: int, epoch: int, parts: int) -> None:
+    """Every part of the batch that is not committed yet, each in one transaction of an executor."""
+    routed = events.mapInArrow(_route(parts), ROUTED).repartition(parts, "part")
+    routed.mapInArrow(_writer(settings, seq, epoch), "part int").collect()
+
+
+def end(
+    connection: psycopg.Connection[Any], lane: str, seq: int, *, epoch: int, offsets: Mapping[str, Any], ledger: Sequence[LedgerLine]
+) -> None:
+    """The last transaction: the ledger and the commit row."""
+    with connection.transaction(), connection.cursor() as cursor:
+        write_ledger(cursor, ledger)
+        mark(cursor, lane, seq, epoch, offsets)
+
+
+def part_of(kind: str, key: str, parts: int) -> int:
+    """1 … parts; the same for a key wherever it is computed."""
+    return 1 + zlib.crc32(f"{kind}\0{key}".encode()) % parts
+
+
+def _route(parts: int) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """Each event to the parts of its entities, with only what that part does: nothing is done twice."""
+
+    def route(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            rows = [routed for row in batch.select([c.name for c in _COLUMNS]).to_pylist() for routed in routes(row, parts)]
+            yield pa.RecordBatch.from_pylist(rows, schema=_SCHEMA)
+
+    return route
+
+
+def routes(row: Mapping[str, Any], parts: int) -> Iterator[dict[str, Any]]:
+    """The row once per part it concerns: links go with the subject's profile, relations with the first entity."""
+    by_part: defaultdict[int, list[dict[str, str]]] = defaultdict(list)
+    for entity in row["entities"]:
+        by_part[part_of(entity["kind"], entity["key"], parts)].append(entity)
+    home = part_of("profile", row["subject"], parts) if row["subject"] else 0
+    for number, (part, entities) in enumerate(by_part.items()):
+        own = {"part": part, "entities": entities}
+        if number:
+            own["relations"] = []
+        if part != home:
+            own |= {"subject": None, "identifiers": []}
+        yield {**row, **own}
+
+
+def _writer(settings: Settings, seq: int, epoch: int) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        rows: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
+        for batch in batches:
+            for row in batch.to_pylist():
+                rows[row["part"]].append(row)
+        for part in sorted(rows):
+            _write_part(settings, seq, epoch, part, rows[part])
+        yield pa.RecordBatch.from_pydict({"part": sorted(rows)}, schema=pa.schema([("part", pa.int32())]))
+
+    return write
+
+
+def _write_part(settings: Settings, seq: int, epoch: int, part: int, rows: list[dict[str, Any]]) -> None:
+    connection = _WORKER.get("connection")
+    if connection is None or connection.closed:
+        connection = _WORKER["connection"] = psycopg.connect(dsn(settings, "serving", "stream"), options=SESSION)
+        _WORKER["tables"] = configuration.attributes(settings.conf)
+    lane = settings.stream.lane
+    with connection.transaction(), connection.cursor() as cursor:
+        if not is_committed(cursor, lane, seq, part):
+            apply(cursor, epoch, rows, _WORKER["tables"], seq)
+            mark(cursor, lane, seq, epoch, {}, part=part)
