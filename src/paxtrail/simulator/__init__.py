@@ -1,1 +1,4 @@
-"""The airline that feeds demo, tests and benchmarks: real flights, synthetic customers, native messages, expected answers."""
+"""The airline that feeds Paxtrail in demos, tests and benchmarks: real flights, made-up people, native messages.
+
+Nothing here imports core, folds, views or decoders: the expected answers must not share a fault with what they check.
+"""

@@ -1,0 +1,153 @@
+"""The expected answer: plain bookkeeping beside the making of the world, sharing nothing with what it will be compared to."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class _Known:
+    """What one identifier is known for; a customer adds up the identifiers that are linked."""
+
+    surname: str = ""
+    surname_of_account: str = ""
+    tier: str | None = None
+    balance: tuple[int, int, int] | None = None
+    journeys: set[tuple[str, str, str]] = field(default_factory=set)
+    bags: set[str] = field(default_factory=set)
+    ssrs: dict[str, tuple[int, bool]] = field(default_factory=dict)
+    searches: int = 0
+
+
+@dataclass(slots=True)
+class Answers:
+    """Collects facts as they happen; `expected` adds them up."""
+
+    flights: dict[str, dict[str, Any]] = field(default_factory=dict)
+    bags: dict[str, dict[str, Any]] = field(default_factory=dict)
+    outcomes: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    orders: set[str] = field(default_factory=set)
+    _known: dict[str, _Known] = field(default_factory=dict)
+    _edges: set[tuple[str, str]] = field(default_factory=set)
+
+    def person(self, *identifiers: str) -> None:
+        """One message gives these identifiers (`namespace:value`, all strong or a lone device) to one person."""
+        for identifier in identifiers:
+            self._known.setdefault(identifier, _Known())
+        for n, one in enumerate(identifiers):
+            self._edges.update((min(one, other), max(one, other)) for other in identifiers[n + 1 :])
+
+    def named(self, identifier: str, surname: str, *, account: bool = False) -> None:
+        known = self._known[identifier]
+        if account:
+            known.surname_of_account = surname
+        known.surname = surname
+
+    def account(self, identifier: str, tier: str | None, balance: int, at: int, sequence: int) -> None:
+        """State of an account as last told: by time, then sequence. No tier: the message does not say."""
+        known = self._known[identifier]
+        if tier is not None:
+            known.tier = tier
+        if known.balance is None or (at, sequence) > known.balance[:2]:
+            known.balance = (at, sequence, balance)
+
+    def travels(self, identifier: str, journey: tuple[str, str, str], outcome: str) -> None:
+        self._known[identifier].journeys.add(journey)
+        self.outcomes[journey] = outcome
+
+    def service(self, identifier: str, code: str, active: bool, at: int) -> None:
+        known = self._known[identifier].ssrs
+        if code not in known or at >= known[code][0]:
+            known[code] = (at, active)
+
+    def searched(self, identifier: str) -> None:
+        self._known[identifier].searches += 1
+
+    def checked(self, identifier: str, tags: tuple[str, ...]) -> None:
+        self._known[identifier].bags.update(tags)
+
+    def custody(self, tag: str, state: str, at: int, *, mishandled: bool = False) -> None:
+        bag = self.bags.setdefault(tag, {"custody": state, "at": at, "mishandled": False})
+        if at >= bag["at"]:
+            bag["custody"], bag["at"] = state, at
+        bag["mishandled"] |= mishandled
+
+    def expected(self) -> dict[str, Any]:
+        """Everything as JSON-compatible data, customers keyed by the identifier to look them up with."""
+        customers = [self._customer(group) for group in self._groups()]
+        devices = [c for c in customers if c["identifiers"][0].startswith("device:")]
+        customers = [c for c in customers if not c["identifiers"][0].startswith("device:")]
+        return {
+            "flights": self.flights,
+            "bags": {tag: {"custody": bag["custody"], "mishandled": bag["mishandled"]} for tag, bag in sorted(self.bags.items())},
+            "customers": {c.pop("key"): c for c in sorted(customers, key=lambda c: str(c["key"]))},
+            "devices": {c["identifiers"][0]: {"searches": c["searches"]} for c in devices},
+            "totals": {
+                "customers": len(customers),
+                "devices": len(devices),
+                "orders": len(self.orders),
+                "journeys": len(self.outcomes),
+                "flights": len(self.flights),
+                "flights_cancelled": sum(flight["cancelled"] for flight in self.flights.values()),
+                "bags": len(self.bags),
+                "bags_mishandled": sum(bag["mishandled"] for bag in self.bags.values()),
+                "outcomes": dict(sorted(Counter(self.outcomes.values()).items())),
+            },
+        }
+
+    def _groups(self) -> list[list[str]]:
+        """Identifiers linked by the rule: one person's strong identifiers, but a passenger with two accounts links to nobody."""
+        accounts: defaultdict[str, set[str]] = defaultdict(set)
+        for one, other in self._edges:
+            if one.startswith("loyalty:") and other.startswith("passenger:"):
+                accounts[other].add(one)
+        near: defaultdict[str, set[str]] = defaultdict(set)
+        for one, other in self._edges:
+            if all(len(accounts.get(end, ())) < 2 for end in (one, other)):
+                near[one].add(other)
+                near[other].add(one)
+        groups, seen = [], set()
+        for start in self._known:
+            if start in seen:
+                continue
+            seen.add(start)
+            group, front = [start], [start]
+            while front:
+                for neighbour in near[front.pop()] - seen:
+                    seen.add(neighbour)
+                    group.append(neighbour)
+                    front.append(neighbour)
+            groups.append(sorted(group, key=_by_strength))
+        return groups
+
+    def _customer(self, identifiers: list[str]) -> dict[str, Any]:
+        parts = [self._known[identifier] for identifier in identifiers]
+        journeys = sorted({journey for part in parts for journey in part.journeys})
+        outcomes = [self.outcomes[journey] for journey in journeys]
+        services: dict[str, tuple[int, bool]] = {}
+        for part in parts:
+            for code, (at, active) in part.ssrs.items():
+                services[code] = max(services.get(code, (0, False)), (at, active))
+        balances = [part.balance for part in parts if part.balance is not None]
+        bags = {tag for part in parts for tag in part.bags}
+        return {
+            "key": identifiers[0],
+            "identifiers": identifiers,
+            "surname": next((p.surname_of_account for p in parts if p.surname_of_account), next((p.surname for p in parts if p.surname), "")),
+            "surnames": sorted({part.surname for part in parts if part.surname}),
+            "tier": next((part.tier for part in parts if part.tier), None),
+            "miles": max(balances)[2] if balances else None,
+            "journeys": [[leg, outcome] for (leg, _locator, _name), outcome in zip(journeys, outcomes, strict=True)],
+            "flights_flown": outcomes.count("flown"),
+            "flights_cancelled": outcomes.count("flight_cancelled"),
+            "bags_checked": len(bags),
+            "bags_mishandled": sum(self.bags[tag]["mishandled"] for tag in bags),
+            "ssrs": sorted(code for code, (_at, active) in services.items() if active),
+            "searches": sum(part.searches for part in parts),
+        }
+
+
+def _by_strength(identifier: str) -> tuple[int, str]:
+    return (("loyalty", "idp", "document", "passenger", "device").index(identifier.partition(":")[0]), identifier)
