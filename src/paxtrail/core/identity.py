@@ -44,6 +44,27 @@ def phone_identifier(text: str, region_hint: str | None = None) -> Identifier | 
     return None if number is None else Identifier("phone", number)
 
 
+def loyalty_identifier(airline: str, number: str) -> Identifier | None:
+    """The `loyalty` identifier of a membership; None if the number is a filler (0000, XXXXXX)."""
+    return _document_like("loyalty", airline, number)
+
+
+def document_identifier(country: str, kind: str, number: str) -> Identifier | None:
+    """The `document` identifier of a travel document; None if the number is a filler (0000, XXXXXX)."""
+    return _document_like("document", f"{country}|{kind}".upper(), number)
+
+
+def _document_like(namespace: str, prefix: str, number: str) -> Identifier | None:
+    value = normalise.letters_and_digits(number)
+    return None if len(set(value)) < 2 else Identifier(namespace, f"{prefix}|{value}")
+
+
+def idp_identifier(issuer: str, subject: str) -> Identifier | None:
+    """The `idp` identifier of an account at an identity provider; None if the subject is a filler."""
+    found = opaque_identifier("idp", subject)
+    return None if found is None else Identifier("idp", f"{issuer.strip().rstrip('/')}|{found.value}")
+
+
 def opaque_identifier(namespace: str, text: str) -> Identifier | None:
     """The identifier of an id taken as it is (device, session); None for what clients send when they have none (0000, null, …)."""
     value = text.strip()

@@ -156,22 +156,16 @@ def ticket(text: str) -> str:
     return match[1] + match[2]
 
 
-def membership(airline_code: str, number: str) -> str:
-    """Value of a `loyalty` identifier "UA|AB123456". ValueError if the number has no letter or digit."""
-    letters = re.sub(r"[^A-Z0-9]", "", unicodedata.normalize("NFKC", number).upper())
-    if not letters or set(letters) == {"0"}:
-        raise ValueError("not a membership number")
-    return f"{airline(airline_code)}|{letters}"
+def letters_and_digits(text: str) -> str:
+    """A membership or document number as capitals A–Z and digits, whatever else was written between them.
+
+    >>> letters_and_digits("ab 123-456")
+    'AB123456'
+    """
+    return _NOT_ALPHANUMERIC.sub("", unicodedata.normalize("NFKC", text).upper())
 
 
-def document(country: str, kind: str, number: str) -> str:
-    """Value of a `document` identifier "US|P|X1234567". ValueError if the number has no letter or digit."""
-    letters = re.sub(r"[^A-Z0-9]", "", unicodedata.normalize("NFKC", number).upper())
-    if not letters or set(letters) == {"0"}:
-        raise ValueError("not a document number")
-    return f"{country.strip().upper()}|{kind.strip().upper()}|{letters}"
-
-
+_NOT_ALPHANUMERIC = re.compile(r"[^A-Z0-9]")
 _RFC3339 = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]+))?(?:([Zz])|([+-])([0-9]{2}):([0-9]{2}))",
 )
@@ -209,6 +203,11 @@ def iso_date(text: str) -> str:
     except ValueError:
         raise ValueError("not a day of the calendar") from None
     return text
+
+
+def utc_day(instant: int) -> str:
+    """ISO date in UTC of µs since 1970. ValueError outside the years 1 to 9999."""
+    return dt.date.fromordinal(instant // 86_400_000_000 + _EPOCH_DAY).isoformat()
 
 
 def local_date(text: str) -> str:
