@@ -20,6 +20,8 @@ COMMANDS = {
     "demo": "paxtrail.cli.demo:demo",
     "jars": "paxtrail.cli.jars:jars",
     "decode": "paxtrail.cli.decode:decode",
+    "produce": "paxtrail.cli.produce:produce",
+    "rejects": "paxtrail.cli.rejects:rejects",
 }
 
 
