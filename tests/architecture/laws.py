@@ -46,7 +46,7 @@ _ACTIONS = {
 _FRAMES = {"read", "write"}
 _STREAMS = {"readStream", "writeStream", "withWatermark", "isStreaming", "dropDuplicatesWithinWatermark", "foreachBatch"}
 _SUPPRESSION = re.compile(
-    r"#\s*(?:noqa|type:\s*ignore|pragma:|fmt:\s*(?:off|skip)|ruff:|pylint:|nosec|mypy:)(?P<codes>[^#]*)(?P<reason>#.*)?"
+    r"#\s*(?:noqa|type:\s*ignore|pragma:|ruff:|pylint:|nosec|mypy:)(?P<codes>[^#]*)(?P<reason>#.*)?"
 )
 
 

@@ -136,7 +136,8 @@ def _ivy(jars: list[Jar], work: Path) -> tuple[list[str], Path]:
     )
     folder = work / "ivy"
     pattern = f"{folder}/[artifact]-[revision](-[classifier]).[ext]"
-    options = ["-settings", "settings.xml", "-ivy", "ivy.xml", "-confs", "all", "-types", "jar", "-retrieve", pattern, "-warn"]
+    # Some jars are packaged as OSGi bundles; to Ivy that is a type of its own.
+    options = ["-settings", "settings.xml", "-ivy", "ivy.xml", "-confs", "all", "-types", "jar", "bundle", "-retrieve", pattern, "-warn"]
     return [java(), f"-Divy.cache.dir={work}/cache", "-jar", str(ivy), *options, "-cache", f"{work}/cache"], folder
 
 
