@@ -44,7 +44,7 @@ def send(settings: Settings, records: Iterable[Record], *, timeout: float = 60.0
             failed.append(error.name())
 
     for record in records:
-        headers = [(name, value.encode()) for name, value in record.headers.items()]
+        headers: list[tuple[str, str | bytes | None]] = [(name, value.encode()) for name, value in record.headers.items()]
         while True:
             try:
                 to_broker.produce(

@@ -43,7 +43,7 @@ _SHOWN = list(Reject.__dataclass_fields__)
 
 def rejects(settings: Settings, *, source: str | None = None, code: str | None = None, day: str | None = None) -> list[Reject]:
     """Refused records, newest first."""
-    rows = _rows(settings, _SHOWN + ["day"])
+    rows = _rows(settings, [*_SHOWN, "day"])
     for name, value in (("source", source), ("code", code), ("day", day)):
         if value is not None:
             rows = rows.filter(pc.equal(rows[name], value))
