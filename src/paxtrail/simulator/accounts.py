@@ -97,7 +97,7 @@ class Accounts:
             "balance": account.balance + miles,
         }
         if flight:
-            native["flight"] = {"airline": flight.airline, "number": flight.number, "from": flight.origin, "date": flight.date}
+            native["flight"] = {"airline": flight.airline, "number": flight.number, "from": flight.origin, "date": flight.local_date}
         if not self.world.tell(at, "loyalty", opaque(account.identifier), encode(native)):
             return False
         account.sequence += 1

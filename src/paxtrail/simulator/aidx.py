@@ -60,10 +60,9 @@ def notices(flight: Flight) -> list[Notice]:
         said.append(Notice(flight.off_actual - 70 * MINUTE, flight, "Departure", (off,), gate=flight.gate))
     boarding = flight.off_actual - 35 * MINUTE
     said.append(Notice(boarding, flight, "Departure", (off, ("BST", "ACT", boarding)), gate=flight.gate))
-    said.append(
-        Notice(flight.off_actual + MINUTE, flight, "Departure", (off, ("OFB", "ACT", flight.off_actual)), gate=flight.gate, delays=flight.delays)
-    )
-    said.append(Notice(flight.take_off + MINUTE, flight, "Departure", (off, ("OFB", "ACT", flight.off_actual), ("TKO", "ACT", flight.take_off))))
+    left = ("OFB", "ACT", flight.off_actual)
+    said.append(Notice(flight.off_actual + MINUTE, flight, "Departure", (off, left), gate=flight.gate, delays=flight.delays))
+    said.append(Notice(flight.take_off + MINUTE, flight, "Departure", (off, left, ("TKO", "ACT", flight.take_off))))
     if flight.on_actual is None or flight.touch_down is None:
         said.append(Notice(flight.take_off + HOUR, flight, "Arrival", (on,), status="DV", diverted_to=flight.diverted_to or ""))
         return said
@@ -97,11 +96,11 @@ def _leg(notice: Notice) -> str:
     return (
         f'<FlightLeg><LegIdentifier><Airline CodeContext="3">{flight.airline}</Airline><FlightNumber>{flight.number}</FlightNumber>'
         f'<DepartureAirport CodeContext="3">{flight.origin}</DepartureAirport><ArrivalAirport CodeContext="3">{flight.destination}'
-        f"</ArrivalAirport><OriginDate>{flight.date}</OriginDate></LegIdentifier>"
+        f"</ArrivalAirport><OriginDate>{flight.local_date}</OriginDate></LegIdentifier>"
         f'<LegData InternationalStatus="Domestic"><OperationalStatus RepeatIndex="1" FlightLegScope="{notice.scope}">{notice.status}'
         f"</OperationalStatus>{_irregularities(notice)}<ServiceType>J</ServiceType>"
         f'<PlannedArrivalAptHistory CodeContext="3" RepeatIndex="1">{flight.destination}</PlannedArrivalAptHistory>'
-        f"{_resources(notice)}{_times(notice)}<AircraftInfo><AircraftType CodeContext=\"3\">{flight.aircraft}</AircraftType>"
+        f'{_resources(notice)}{_times(notice)}<AircraftInfo><AircraftType CodeContext="3">{flight.aircraft}</AircraftType>'
         + (f"<Registration>{flight.registration}</Registration>" if flight.registration else "")
         + f"<CallSign>{_CALLSIGNS.get(flight.airline, flight.airline)}{flight.number}</CallSign></AircraftInfo>"
         f"<ClearanceAgreement>DOM</ClearanceAgreement></LegData>"
@@ -128,14 +127,15 @@ def _resources(notice: Notice) -> str:
     belt = f'<BaggageClaimUnit RepeatIndex="1">{notice.belt}</BaggageClaimUnit>' if notice.belt else ""
     return (
         f'<AirportResources Usage="Actual"><Resource DepartureOrArrival="{notice.scope}">{stand}{gate}'
-        f"<AircraftTerminal>{terminal}</AircraftTerminal><PublicTerminal RepeatIndex=\"1\">{terminal}</PublicTerminal>{belt}"
+        f'<AircraftTerminal>{terminal}</AircraftTerminal><PublicTerminal RepeatIndex="1">{terminal}</PublicTerminal>{belt}'
         "</Resource></AirportResources>"
     )
 
 
 def _times(notice: Notice) -> str:
     return "".join(
-        f'<OperationTime OperationQualifier="{qualifier}" CodeContext="ZZZ" RepeatIndex="{n}" TimeType="{kind}">{instant(at)}</OperationTime>'
+        f'<OperationTime OperationQualifier="{qualifier}" CodeContext="ZZZ" RepeatIndex="{n}" TimeType="{kind}">'
+        f"{instant(at)}</OperationTime>"
         for n, (qualifier, kind, at) in enumerate(notice.times, 1)
     )
 

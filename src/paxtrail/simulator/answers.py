@@ -17,7 +17,7 @@ class _Known:
     balance: tuple[int, int, int] | None = None
     journeys: set[tuple[str, str, str]] = field(default_factory=set)
     bags: set[str] = field(default_factory=set)
-    ssrs: dict[str, tuple[int, bool]] = field(default_factory=dict)
+    ssrs: dict[tuple[str, str], tuple[int, bool]] = field(default_factory=dict)
     searches: int = 0
 
 
@@ -57,10 +57,11 @@ class Answers:
         self._known[identifier].journeys.add(journey)
         self.outcomes[journey] = outcome
 
-    def service(self, identifier: str, code: str, active: bool, at: int) -> None:
+    def service(self, identifier: str, code: str, leg: str, active: bool, at: int) -> None:
+        """A service is asked for (or given back) for a leg; the last word on each leg counts."""
         known = self._known[identifier].ssrs
-        if code not in known or at >= known[code][0]:
-            known[code] = (at, active)
+        if at >= known.get((code, leg), (0, False))[0]:
+            known[code, leg] = (at, active)
 
     def searched(self, identifier: str) -> None:
         self._known[identifier].searches += 1
@@ -126,16 +127,17 @@ class Answers:
         parts = [self._known[identifier] for identifier in identifiers]
         journeys = sorted({journey for part in parts for journey in part.journeys})
         outcomes = [self.outcomes[journey] for journey in journeys]
-        services: dict[str, tuple[int, bool]] = {}
+        services: dict[tuple[str, str], tuple[int, bool]] = {}
         for part in parts:
-            for code, (at, active) in part.ssrs.items():
-                services[code] = max(services.get(code, (0, False)), (at, active))
+            for request, (at, active) in part.ssrs.items():
+                services[request] = max(services.get(request, (0, False)), (at, active))
         balances = [part.balance for part in parts if part.balance is not None]
         bags = {tag for part in parts for tag in part.bags}
+        surnames = [part.surname_of_account for part in parts] + [part.surname for part in parts]
         return {
             "key": identifiers[0],
             "identifiers": identifiers,
-            "surname": next((p.surname_of_account for p in parts if p.surname_of_account), next((p.surname for p in parts if p.surname), "")),
+            "surname": next((surname for surname in surnames if surname), ""),
             "surnames": sorted({part.surname for part in parts if part.surname}),
             "tier": next((part.tier for part in parts if part.tier), None),
             "miles": max(balances)[2] if balances else None,
@@ -144,7 +146,7 @@ class Answers:
             "flights_cancelled": outcomes.count("flight_cancelled"),
             "bags_checked": len(bags),
             "bags_mishandled": sum(self.bags[tag]["mishandled"] for tag in bags),
-            "ssrs": sorted(code for code, (_at, active) in services.items() if active),
+            "ssrs": sorted({code for (code, _leg), (_at, active) in services.items() if active}),
             "searches": sum(part.searches for part in parts),
         }
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from paxtrail.simulator.messages import MINUTE, instant, local, local_instant
-from paxtrail.simulator.people import Party, Person
+from paxtrail.simulator.people import Account, Party, Person
 from paxtrail.simulator.schedule import Flight
 from paxtrail.simulator.typeb import NUMERIC
 
@@ -67,23 +67,22 @@ class Traveller:
     ticket: str
     seat: str
     sequence: int
-    gives_account: bool
+    account: Account | None
+    """The membership the booking names: the person's, none, or for a while somebody else's."""
     gives_document: bool
-    offloaded: bool = False
-    checked_in_at: int | None = None
+    namesake: bool = False
+    """A second traveller of the same name: check-in and bags cannot tell the two apart."""
 
     @property
     def name_key(self) -> str:
-        return f"{self.surname}/{self.given}"
+        return f"{self.surname}/{self.given}" + (f"#{self.ref}" if self.namesake else "")
 
     def identifiers(self, booking: Booking) -> tuple[str, ...]:
-        """The strong identifiers the reservation gives for this person."""
-        own = [f"passenger:{booking.locator}|{instant(booking.created)[:10]}|{self.name_key}"]
-        if self.gives_account and self.person.account:
-            own.append(self.person.account.identifier)
+        """The strong identifiers the reservation gives for this person, the strongest first: whom its events are about."""
+        own = [self.account.identifier] if self.account else []
         if self.gives_document and (document := self.person.document):
             own.append(f"document:{document['country']}|{document['type']}|{document['number']}")
-        return tuple(own)
+        return (*own, f"passenger:{booking.locator}|{instant(booking.created)[:10]}|{self.name_key}")
 
 
 @dataclass(slots=True)
@@ -114,6 +113,7 @@ class Booking:
 
     def snapshot(self) -> bytes:
         """The whole record as it is now, as the reservation system publishes it after each change."""
+        coupons = [{"segment": segment.ref, "status": _coupon(segment.status)} for segment in self.segments]
         native: dict[str, Any] = {
             "locator": self.locator,
             "owner": self.owner,
@@ -126,10 +126,7 @@ class Booking:
             "passengers": [self._passenger(traveller) for traveller in self.travellers],
             "segments": [segment.native() for segment in self.segments],
             "ssrs": self.services,
-            "tickets": [
-                {"number": t.ticket, "passenger": t.ref, "coupons": [{"segment": s.ref, "status": _coupon(s.status)} for s in self.segments]}
-                for t in self.travellers
-            ],
+            "tickets": [{"number": t.ticket, "passenger": t.ref, "coupons": coupons} for t in self.travellers],
             "price": {"amount": f"{self.price // 100}.{self.price % 100:02d}", "currency": "USD"},
         }
         if self.remark:
@@ -170,8 +167,8 @@ class Booking:
             "language": person.language,
             "residence": person.residence,
         }
-        if traveller.gives_account and person.account:
-            native["loyalty"] = {"airline": person.account.airline, "number": person.account.number}
+        if traveller.account:
+            native["loyalty"] = {"airline": traveller.account.airline, "number": traveller.account.number}
         if traveller.gives_document and person.document:
             native["document"] = person.document
         return native

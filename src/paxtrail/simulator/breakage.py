@@ -12,7 +12,7 @@ from paxtrail.simulator.messages import Message
 
 FAR = "2099-06-01T12:00:00Z"
 _MOMENT_OF = {"reservations": "updated", "checkin": "at", "loyalty": "at", "booking": "at"}
-_NEEDED = {"reservations": "locator", "checkin": "surname", "loyalty": "account", "booking": "session"}
+_NEEDED = {"reservations": "locator", "checkin": "surname", "loyalty": "account", "booking": "at"}
 _TEXT = {"reservations": "version", "checkin": "sequence", "loyalty": "sequence", "booking": "session"}
 """A member whose type is spoilt by an object in its place."""
 

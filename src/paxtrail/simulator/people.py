@@ -107,7 +107,7 @@ class People:
         rng = self.rng
         draw = rng.random()
         if draw < 0.62 or room == 1:
-            travellers = (self._again(airline, departs) or self._adult(airline),)
+            travellers: tuple[Person, ...] = (self._again(airline, departs) or self._adult(airline),)
         elif draw < 0.80 or room == 2:
             partner = self._adult(airline)
             travellers = (self._adult(airline, surname=partner.surname if rng.random() < 0.7 else None), partner)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 from paxtrail.errors import Unavailable
 from paxtrail.simulator.messages import SECOND, Message
@@ -14,10 +14,13 @@ PROGRESS_EVERY = 500
 PATIENCE_S = 60.0
 
 
+Report = Callable[[Any, Any], None]
+
+
 class Producer(Protocol):
     """The part of confluent_kafka.Producer that is used."""
 
-    def produce(self, topic: str, value: bytes, key: bytes, headers: list[tuple[str, bytes]], on_delivery: object) -> None: ...
+    def produce(self, topic: str, *, value: bytes, key: bytes, headers: list[tuple[str, bytes]], on_delivery: Report) -> None: ...
     def poll(self, timeout: float) -> int: ...
     def flush(self, timeout: float) -> int: ...
 
@@ -39,7 +42,7 @@ def producer(brokers: str) -> Producer:
     """An idempotent producer: every message once and in order per key, acknowledged by all replicas."""
     from confluent_kafka import Producer as KafkaProducer
 
-    made: Producer = KafkaProducer(
+    made = KafkaProducer(
         {
             "bootstrap.servers": brokers,
             "enable.idempotence": True,
@@ -50,7 +53,7 @@ def producer(brokers: str) -> Producer:
             "message.timeout.ms": 120_000,
         }
     )
-    return made
+    return cast(Producer, made)
 
 
 def replay(
@@ -80,10 +83,9 @@ def replay(
 
     for message in messages:
         first = message.at_us if first is None else first
+        due = progress.sent / rate if rate else 0.0
         if speed_up:
             due = (message.at_us - first) / SECOND / speed_up
-        else:
-            due = progress.sent / rate if rate else 0.0
         ahead = due - (clock() - started)
         if ahead > 0.002:
             pause(ahead)
@@ -105,7 +107,7 @@ def replay(
     return progress
 
 
-def _hand_over(producer: Producer, message: Message, acknowledged: object) -> None:
+def _hand_over(producer: Producer, message: Message, acknowledged: Report) -> None:
     headers = [(name, value.encode()) for name, value in message.headers.items()]
     topic = f"raw.{message.source}"
     while True:

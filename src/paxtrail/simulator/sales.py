@@ -69,6 +69,9 @@ class Sales:
         latest = min(flight.off_scheduled - 3 * HOUR, (flight.cancelled_at or flight.off_scheduled) - HOUR)
         age = min(int(rng.expovariate(1 / (9 * DAY))), self.world.options.history_days * DAY - 3 * DAY)
         created = max(self.world.past + 2 * DAY, latest - age) // SECOND * SECOND
+        if flight.cancelled_at is not None and len(party.travellers) == 1 and party.travellers[0].account and rng.random() < 0.02:
+            twin = self.people.namesake(party.travellers[0], flight.airline)
+            party = replace(party, travellers=(*party.travellers, twin))
         for person in (*party.travellers, party.booker):
             self.accounts.introduce(person, created)
         booking = self._booking(flight, party, created)
@@ -88,20 +91,21 @@ class Sales:
         rng = self.rng
         cabin = rng.choices("YFJ", (90, 6, 4))[0]
         travellers = []
-        taken: set[str] = set()
+        named: set[str] = set()
         for ref, person in enumerate(party.travellers, 1):
             surname, given = person.pnr_surname, person.pnr_given
             if rng.random() < TYPO_SHARE:
                 surname = misspelt(surname, rng)
-            if f"{surname}/{given}" in taken:
-                given += "B"
-            taken.add(f"{surname}/{given}")
+            namesake = f"{surname}/{given}" in named
+            if namesake and flight.flown:  # check-in could not tell them apart: one is told by an initial
+                namesake, given = False, given + "X"
+            named.add(f"{surname}/{given}")
             self._sold += 1
             travellers.append(
                 Traveller(
                     ref, person, surname, given, ticket_number(flight.airline, self._sold),
                     f"{1 + self._sold % 33}{'ABCDEF'[self._sold // 33 % 6]}", 1 + self._sold % 180,
-                    gives_account=rng.random() < 0.9, gives_document=rng.random() < 0.7,
+                    account=person.account if rng.random() < 0.9 else None, gives_document=rng.random() < 0.7, namesake=namesake,
                 )
             )  # fmt: skip
         segments = [segment_of(flight, 1, cabin)]
@@ -131,14 +135,28 @@ class Sales:
             return self._retimed(booking, second)
         if draw < 0.26 and flight.flown:
             return self._renumbered(booking, second)
-        return None
+        return self._mistaken(booking, first) if draw < 0.27 else None
+
+    def _mistaken(self, booking: Booking, at: int) -> Callable[[], None] | None:
+        """Booked with the number of another member, put right later: a passenger with two accounts must not merge the two."""
+        traveller = booking.travellers[0]
+        others = self.people.members.get(PROGRAMMES.get(booking.owner, ""), [])
+        right, wrong = traveller.account, self.rng.choice(others).account if others else None
+        if right is None or wrong is None or wrong is right or (traveller.gives_document and traveller.person.document):
+            return None
+        traveller.account = wrong
+
+        def change() -> None:
+            traveller.account = right
+            booking.change(at)
+            self._publish(booking, booking.updated)
+
+        return change
 
     def _serve(self, booking: Booking, at: int, given_back: int | None) -> None:
         traveller = self.rng.choice(booking.travellers)
         code = self.rng.choices([c for c, _ in SERVICES], [w for _, w in SERVICES])[0]
-        services = [
-            {"code": code, "passenger": traveller.ref, "segment": segment.ref, "status": "HK"} for segment in booking.segments
-        ]
+        services = [{"code": code, "passenger": traveller.ref, "segment": segment.ref, "status": "HK"} for segment in booking.segments]
         booking.services.extend(services)
         booking.change(at)
         self._publish(booking, booking.updated)
@@ -192,7 +210,7 @@ class Sales:
         rng = self.rng
         draw, at = rng.random(), cancelled_at + rng.randint(15, 100) * MINUTE
         free = [f for f in ways if f.off_scheduled > at + 3 * HOUR and len(self._seats[f.leg]) < 4 * self.world.options.passengers]
-        if draw < 0.62 and free:
+        if draw < 0.62 and free and not any(traveller.namesake for traveller in booking.travellers):
             segment.status = "UN"
             other = segment_of(free[0], max(s.ref for s in booking.segments) + 1, segment.cabin, status="TK")
             booking.segments.insert(booking.segments.index(segment) + 1, other)
@@ -220,11 +238,13 @@ class Sales:
             identifiers = traveller.identifiers(booking)
             answers.person(*identifiers)
             answers.named(identifiers[0], traveller.surname)
+            answers.named(identifiers[-1], traveller.surname)
             for segment in booking.segments:
                 answers.travels(identifiers[0], booking.journey(traveller, segment), _outcome(segment))
             for service in booking.services:
                 if service["passenger"] == traveller.ref:
-                    answers.service(identifiers[0], service["code"], service["status"] == "HK", at)
+                    leg = next(segment.leg for segment in booking.segments if segment.ref == service["segment"])
+                    answers.service(identifiers[0], service["code"], leg, service["status"] == "HK", at)
         return True
 
 

@@ -30,7 +30,8 @@ class Flight:
 
     airline: str
     number: str
-    date: str
+    local_date: str
+    """Origin date: the day at the airport of departure by schedule."""
     origin: str
     destination: str
     origin_tz: str
@@ -57,7 +58,7 @@ class Flight:
 
     @property
     def leg(self) -> str:
-        return f"{self.airline}{self.number}/{self.date}/{self.origin}"
+        return f"{self.airline}{self.number}/{self.local_date}/{self.origin}"
 
     @property
     def flown(self) -> bool:
@@ -199,7 +200,7 @@ def _dressed(row: _Row, number: str, day: str, shift: int, rng: Random) -> Fligh
     return Flight(
         airline=row.airline,
         number=number,
-        date=day,
+        local_date=day,
         origin=row.origin,
         destination=row.destination,
         origin_tz=row.origin_tz,

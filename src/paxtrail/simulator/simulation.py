@@ -57,7 +57,7 @@ class Simulation:
 
 
 def write(simulation: Simulation, folder: Path) -> dict[str, int]:
-    """Messages written per source: `<source>.jsonl` (one {"at", "headers", "key", "body" or "body64"} a line), `samples/`, `expected.json`."""
+    """Messages written per source: `<source>.jsonl` (a CloudEvent in structured mode a line), `samples/` as native, `expected.json`."""
     samples = folder / "samples"
     samples.mkdir(parents=True, exist_ok=True)
     counts = dict.fromkeys(SOURCES, 0)
@@ -79,9 +79,20 @@ def _suffix(source: str) -> str:
 
 
 def _line(message: Message) -> str:
-    record: dict[str, Any] = {"at": instant(message.at_us), "headers": message.headers, "key": message.key}
+    """The message as a CloudEvent in structured mode: the same id and content wherever it is loaded from."""
+    attributes = {name.removeprefix("ce_"): value for name, value in message.headers.items() if name != "content-type"}
+    attributes |= {"datacontenttype": message.headers["content-type"], "partitionkey": message.key}
+    head = json.dumps(attributes, separators=(",", ":"))[:-1]
+    return f"{head},{_data(message)}}}\n"
+
+
+def _data(message: Message) -> str:
+    """The body as it is if it is JSON, as a text if it is one, else as base64."""
     try:
-        record["body"] = message.body.decode("utf-8")
-    except UnicodeDecodeError:
-        record["body64"] = base64.b64encode(message.body).decode()
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n"
+        text = message.body.decode("utf-8")
+        if message.headers["content-type"] != "application/json":
+            return f'"data":{json.dumps(text, ensure_ascii=False)}'
+        json.loads(text)
+    except ValueError:
+        return f'"data_base64":"{base64.b64encode(message.body).decode()}"'
+    return f'"data":{text}'

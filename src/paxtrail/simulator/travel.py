@@ -48,7 +48,7 @@ class _Desk:
         }
         if event == "accepted":
             native["ticket"] = traveller.ticket
-            if traveller.gives_account and (account := traveller.person.account):
+            if account := traveller.account:
                 native["loyalty"] = {"airline": account.airline, "number": account.number}
         return self.world.tell(at, "checkin", opaque("pnr", self.booking.locator), encode(native))
 
@@ -67,7 +67,7 @@ class Travel:
         for booking, segment in seated:
             if segment.status == "XX":
                 continue
-            for traveller in booking.travellers:
+            for traveller in (t for t in booking.travellers if not t.namesake):
                 self._travel(flight, _Desk(self.world, booking, segment, traveller))
 
     def _travel(self, flight: Flight, desk: _Desk) -> None:
@@ -92,7 +92,7 @@ class Travel:
         if label:
             if online:
                 desk.say("bag_added", dropped, bags=_bags(label), channel="counter")
-            self.luggage.accept(label, dropped)
+            self.luggage.accept(label, dropped, desk.traveller.identifiers(desk.booking)[0])
         self._changes(desk, at, min(called_off or closes, flight.off_scheduled - 70 * MINUTE))
         if called_off is not None:
             desk.say("cancelled", called_off + rng.randint(5, 40) * MINUTE)
@@ -139,7 +139,7 @@ class Travel:
         self.world.answers.outcomes[desk.booking.journey(desk.traveller, desk.segment)] = "diverted" if flight.diverted_to else "flown"
         if label:
             self.luggage.travel(label)
-        if desk.traveller.gives_account:
+        if desk.traveller.account:
             self.accounts.fly(desk.traveller.person, flight, 500 + 50 * self.rng.randint(0, 40))
 
 

@@ -41,7 +41,7 @@ def completed(world: World, booking: Booking, rng: Random) -> None:
 
 def look(world: World, person: Person, flight: Flight, rng: Random) -> None:
     """A few searches around a flight that end nowhere, some of them after choosing an offer."""
-    way = (flight.origin, flight.destination, flight.date)
+    way = (flight.origin, flight.destination, flight.local_date)
     at = world.past + int(rng.random() * (flight.off_scheduled - 2 * HOUR - world.past)) // SECOND * SECOND
     for n in range(min(60, int(rng.paretovariate(1.0)))):
         _search(world, person, at + n * 97 * SECOND, way, 1, rng)
