@@ -20,6 +20,7 @@ COMMANDS = {
     "demo": "paxtrail.cli.demo:demo",
     "jars": "paxtrail.cli.jars:jars",
     "decode": "paxtrail.cli.decode:decode",
+    "simulate": "paxtrail.cli.simulate:simulate",
     "produce": "paxtrail.cli.produce:produce",
     "rejects": "paxtrail.cli.rejects:rejects",
 }

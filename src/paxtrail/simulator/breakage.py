@@ -10,6 +10,8 @@ from typing import Any
 
 from paxtrail.simulator.messages import Message
 
+BROKEN = "-broken"
+"""How the ids of broken records end."""
 FAR = "2099-06-01T12:00:00Z"
 _MOMENT_OF = {"reservations": "updated", "checkin": "at", "loyalty": "at", "booking": "at"}
 _NEEDED = {"reservations": "locator", "checkin": "surname", "loyalty": "account", "booking": "at"}
@@ -21,7 +23,7 @@ Wreck = tuple[str, Callable[[Message], Message]]
 
 def broken(message: Message, rng: Random) -> tuple[str, Message]:
     """(refusal code, record): `message` under an id of its own, spoilt in one of the ways its format knows."""
-    spoilt = message._replace(headers=message.headers | {"ce_id": message.headers["ce_id"] + "-broken"})
+    spoilt = message._replace(headers=message.headers | {"ce_id": message.headers["ce_id"] + BROKEN})
     code, wreck = rng.choice(_XML if message.source == "flights" else _TYPE_B if message.source == "baggage" else _JSON)
     return code, wreck(spoilt)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from paxtrail.simulator.airline import build
+from paxtrail.simulator.breakage import BROKEN
 from paxtrail.simulator.messages import SOURCES, Message, instant
 from paxtrail.simulator.noise import Ledger, Noise, disturb
 from paxtrail.simulator.world import Options, World
@@ -37,13 +38,20 @@ class Simulation:
         yield from disturb(self.world.messages(), self.noise, self.options.seed, self.world.schedule.closes, ledger)
         self._ledger = ledger
 
-    def expected(self) -> dict[str, Any]:
-        """What the platform has to answer once everything was sent (docs/formats.md names the members)."""
+    def count(self) -> int:
+        """How many messages `messages()` gives."""
+        return sum(line["received"] for line in self._counted().expected().values())
+
+    def _counted(self) -> Ledger:
         if self._ledger is None:
             for _ in self.messages():
                 pass
         assert self._ledger is not None
-        ledger = self._ledger.expected()
+        return self._ledger
+
+    def expected(self) -> dict[str, Any]:
+        """What the platform has to answer once everything was sent (docs/formats.md names the members)."""
+        ledger = self._counted().expected()
         answer = self.world.answers.expected()
         answer["totals"] |= {
             "received": sum(line["received"] for line in ledger.values()),
@@ -66,7 +74,8 @@ def write(simulation: Simulation, folder: Path) -> dict[str, int]:
         for message in simulation.messages():
             files[message.source].write(_line(message))
             counts[message.source] += 1
-            if message.body.strip() and (counts[message.source] - 1) % 97 == 0 and counts[message.source] < 97 * SAMPLES:
+            whole = not message.headers.get("ce_id", BROKEN).endswith(BROKEN)
+            if whole and (counts[message.source] - 1) % 97 == 0 and counts[message.source] < 97 * SAMPLES:
                 name = f"{message.source}-{counts[message.source]:05d}{_suffix(message.source)}"
                 (samples / name).write_bytes(message.body)
     text = json.dumps(simulation.expected(), ensure_ascii=False, indent=1)
