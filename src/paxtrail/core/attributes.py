@@ -41,8 +41,8 @@ class Attribute:
 
     `slot` names it in a state: the name and six hex digits of its definition, so that states of two definitions never mix.
     `requires`: paths by event type; an event counts only where its path holds something other than null and false (in the payload,
-    not the item of `each`). `keep` 0 = no limit. `class_` is the field class of its clear values; sealed values carry their own. `windows` are days back
-    from the moment of reading.
+    not the item of `each`). `keep` 0 = no limit. `class_` is the field class of its clear values; sealed values carry their own.
+    `windows` are days back from the moment of reading.
     """
 
     name: str
