@@ -12,7 +12,21 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from paxtrail.errors import ConfigurationError, Forbidden
 
 Way = Literal["show", "mask", "icon"]
-CLASSES = ("public", "internal", "name", "birth_date", "gender", "email", "phone", "contact", "document", "payment", "health", "text", "record")
+CLASSES = (
+    "public",
+    "internal",
+    "name",
+    "birth_date",
+    "gender",
+    "email",
+    "phone",
+    "contact",
+    "document",
+    "payment",
+    "health",
+    "text",
+    "record",
+)
 CLEAR = frozenset(("public", "internal"))
 
 

@@ -57,7 +57,9 @@ class Issuer:
         return self.sign(claims)
 
     def sign(self, claims: dict[str, Any], **header: str) -> str:
-        return jwt.encode({"alg": "ES256", "typ": "at+jwt", "kid": self._key.thumbprint(), **header}, claims, self._key, algorithms=["ES256"])
+        return jwt.encode(
+            {"alg": "ES256", "typ": "at+jwt", "kid": self._key.thumbprint(), **header}, claims, self._key, algorithms=["ES256"]
+        )
 
 
 def load(settings: Settings) -> Issuer:

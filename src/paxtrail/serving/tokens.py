@@ -55,18 +55,22 @@ class KeySet:
         """The key of that id; the set is fetched once more for an unknown one, rate-limited; Unauthenticated if it stays unknown."""
         if (found := self._keys.get(kid)) is not None:
             return found
-        if self._location:
-            async with self._lock:
-                if kid not in self._keys and self._clock() - self._fetched >= _REFRESH_S:
-                    await self.fetch()
+        await self.refresh(unless=kid)
         if (found := self._keys.get(kid)) is not None:
             return found
         if not self._keys:
             raise Unavailable("the issuer's keys cannot be read")
         raise Unauthenticated("unknown_key")
 
-    async def fetch(self) -> None:
-        """Reads the set again; what was known stays known when the issuer does not answer."""
+    async def refresh(self, unless: str | None = None) -> None:
+        """Reads the set again, at most every 30 s, and not if `unless` has become known meanwhile."""
+        if self._location:
+            async with self._lock:
+                if unless not in self._keys and self._clock() - self._fetched >= _REFRESH_S:
+                    await self._fetch()
+
+    async def _fetch(self) -> None:
+        # What was known stays known when the issuer does not answer.
         self._fetched = self._clock()
         try:
             if self._location.startswith(("https://", "http://")):
@@ -123,6 +127,11 @@ class Verifier:
     @property
     def ready(self) -> bool:
         return len(self._keys) > 0
+
+    async def prepare(self) -> bool:
+        """Reads the issuer's keys; whether there are any."""
+        await self._keys.refresh()
+        return self.ready
 
     async def principal(self, authorization: str | None) -> Principal:
         """Who the value of an Authorization header speaks for; Unauthenticated with a code, never with a part of the token."""

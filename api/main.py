@@ -1,0 +1,44 @@
+"""The deployed API: reads settings from the environment, serves paxtrail.serving on uvicorn with uvloop and httptools."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "src"))
+# Worker processes start a fresh interpreter and need the package too.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT / "src"), os.environ.get("PYTHONPATH"))))
+
+
+def main() -> None:
+    """Serves until SIGTERM; requests under way are answered first."""
+    import uvicorn
+
+    from paxtrail.settings import Settings
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    api = Settings.load().api
+    uvicorn.run(
+        "paxtrail.serving.application:from_environment",
+        factory=True,
+        host=api.host,
+        port=api.port,
+        workers=api.workers,
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        log_level="warning",
+        limit_concurrency=512,
+        backlog=1024,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=10,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""The only way to a route: token, rule, role, purpose and query parameters are decided before its function runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+from urllib.parse import parse_qsl
+
+from fastapi import Request
+from fastapi.routing import APIRoute
+from starlette.responses import Response
+
+from paxtrail.errors import BadRequest, PaxtrailError
+from paxtrail.serving import problems
+from paxtrail.serving.access import Access, Caller
+from paxtrail.serving.tokens import Verifier
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class Gate:
+    """Admits callers by the access table."""
+
+    def __init__(self, access: Access, verifier: Verifier) -> None:
+        self._access = access
+        self._verifier = verifier
+
+    async def admit(self, request: Request, route: str) -> Caller | None:
+        """The caller; None on a public route. A header given twice is refused: two answers to one question."""
+        if self._access.is_public(route):
+            return None
+        authorization = purpose = None
+        for name, value in request.scope["headers"]:
+            if name == b"authorization":
+                if authorization is not None:
+                    raise BadRequest("malformed", "two Authorization headers")
+                authorization = value.decode("latin-1")
+            elif name == b"paxtrail-purpose":
+                if purpose is not None:
+                    raise BadRequest("malformed", "two Paxtrail-Purpose headers")
+                purpose = value.decode("latin-1")
+        return self._access.admit(await self._verifier.principal(authorization), route, purpose)
+
+
+class Guarded(APIRoute):
+    """A route whose function runs only for an admitted caller, `request.state.caller`; errors of the tree become problems here."""
+
+    def get_route_handler(self) -> Handler:
+        inner = super().get_route_handler()
+        route = self.name
+        declared = {field.alias for field in self.dependant.query_params}
+
+        async def handler(request: Request) -> Response:
+            try:
+                request.state.caller = await request.app.state.gate.admit(request, route)
+                if raw := request.scope["query_string"]:
+                    _strict(raw, declared)
+                return await inner(request)
+            except PaxtrailError as error:
+                return problems.of(error)
+
+        return handler
+
+
+def _strict(raw: bytes, declared: set[str]) -> None:
+    try:
+        names = [name for name, _ in parse_qsl(raw.decode("ascii"), keep_blank_values=True, strict_parsing=True, max_num_fields=20)]
+    except ValueError:
+        raise BadRequest("malformed", "the query string cannot be read") from None
+    if len(set(names)) != len(names) or not declared.issuperset(names):
+        raise BadRequest("unknown_parameter")

@@ -1,0 +1,65 @@
+"""A journey as shown: with the flight it is on and the bags it carries as they are now, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from paxtrail.core import outcomes
+from paxtrail.core.records import Json
+from paxtrail.serving.documents import Found
+from paxtrail.serving.viewing import Asked, Eyes, Viewing
+
+
+class Parts:
+    """Journeys and their parts out of one snapshot: `settled` documents, and the rows that relate them."""
+
+    def __init__(self, settled: Mapping[tuple[str, str], Found], rows: Iterable[Any]) -> None:
+        self.settled = settled
+        self.histories: list[Json] = []
+        self.total = 0
+        self._parts: dict[tuple[str, str], list[str]] = {}
+        self._concluded: dict[str, Json] = {}
+        for row in rows:
+            match row["what"]:
+                case "part":
+                    self._parts.setdefault((row["key"], row["entity"]), []).append(row["document"])
+                case "outcome":
+                    self._concluded[row["key"]] = orjson.loads(row["document"])
+                case "history":
+                    self.histories.append(orjson.loads(row["document"]))
+                case "count":
+                    self.total = row["version"]
+
+    def texts(self) -> list[str]:
+        """All documents, still sealed."""
+        return [text for _, _, text in self.settled.values()]
+
+    def keys(self, entity: str) -> list[str]:
+        return sorted(key for kind, key in self.settled if kind == entity)
+
+    def _of(self, journey: str, entity: str) -> list[Found]:
+        return [self.settled[entity, key] for key in sorted(self._parts.get((journey, entity), ())) if (entity, key) in self.settled]
+
+    def outcome(self, key: str, as_of: int) -> tuple[Json, bool]:
+        """What became of a journey (None while open), and whether the last publication says so."""
+        if (concluded := self._concluded.get(key)) is not None:
+            return concluded, True
+        journey = orjson.loads(self.settled["journey", key][2])
+        flights = {found[0]: orjson.loads(found[2]) for found in self._of(key, "flight")}
+        bags = [orjson.loads(found[2]) for found in self._of(key, "bag")]
+        # A journey rebooked to another leg keeps its relation to the first: its own document says which one it is on.
+        flight = flights.get(journey.get("leg")) or next(iter(flights.values()), None)
+        return outcomes.outcome(journey, flight, bags, as_of=as_of), False
+
+    def journey(self, key: str, asked: Asked, eyes: Eyes, viewing: Viewing) -> dict[str, Any]:
+        """The journey with its parts as the caller sees them."""
+        return {
+            "key": key,
+            "journey": viewing.shown("journey", self.settled["journey", key], asked, eyes),
+            "flights": [viewing.shown("flight", found, asked, eyes) for found in self._of(key, "flight")],
+            "bags": [viewing.shown("bag", found, asked, eyes) for found in self._of(key, "bag")],
+            "outcome": self.outcome(key, asked.at)[0],
+        }

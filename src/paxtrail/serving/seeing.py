@@ -1,0 +1,62 @@
+"""What a caller gets to see of sealed values: opened, masked, an icon or nothing, by the field class and the caller's role."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from paxtrail.adapters.vault import AsyncVault
+from paxtrail.core.records import Json
+from paxtrail.core.sealing import open_
+from paxtrail.serving.access import Way
+from paxtrail.serving.store import guarded
+
+_SEALED = re.compile(r"sealed:([a-z_]+):([0-9a-f]{32}):")
+_SHOWN_OF_MASKED = 3
+_DOTS = "•••"
+
+
+class Eyes:
+    """Opens sealed values for one caller: `keys` are those of the owners met, None where deleted for good."""
+
+    def __init__(self, ways: Mapping[str, Way], keys: Mapping[str, bytes | None]) -> None:
+        self._ways = ways
+        self._keys = keys
+
+    def __call__(self, sealed: str) -> Json:
+        """The value as this caller sees it; None where it may not see it, or nobody can any more."""
+        _, class_, owner, _ = sealed.split(":", 3)
+        way = self._ways.get(class_)
+        if way is None:
+            return None
+        if way == "icon":
+            return {"icon": class_}
+        key = self._keys.get(owner)
+        if key is None:
+            return None
+        value = open_(key, sealed)
+        return value if way == "show" else masked(value)
+
+
+def masked(value: Json) -> Json:
+    """A value of which only the last three characters of each text remain; short texts and numbers vanish whole."""
+    if isinstance(value, str):
+        return _DOTS + (value[-_SHOWN_OF_MASKED:] if len(value) > 2 * _SHOWN_OF_MASKED else "")
+    if isinstance(value, dict):
+        return {name: masked(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [masked(member) for member in value]
+    return None if value is None else _DOTS
+
+
+def owners(ways: Mapping[str, Way], texts: Iterable[str]) -> set[str]:
+    """Owners whose keys are needed to show these documents to a caller with these ways."""
+    opened = {class_ for class_, way in ways.items() if way != "icon"}
+    return {owner for text in texts for class_, owner in _SEALED.findall(text) if class_ in opened} if opened else set()
+
+
+async def eyes(vault: AsyncVault, ways: Mapping[str, Way], texts: Iterable[str]) -> Callable[[str], Any]:
+    """What opens the sealed values of these documents; Unavailable if keys are needed and the vault does not answer."""
+    needed = owners(ways, texts)
+    return Eyes(ways, await guarded(vault.keys(needed)) if needed else {})

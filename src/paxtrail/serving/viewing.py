@@ -1,0 +1,91 @@
+"""What every read has in common: whose it is, its record, and a document as this caller sees it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from paxtrail.adapters.vault import AsyncVault
+from paxtrail.core import views
+from paxtrail.core.attributes import AttributeTable
+from paxtrail.core.records import Identifier, Json
+from paxtrail.errors import NotFound
+from paxtrail.serving import paging, seeing
+from paxtrail.serving.access import Caller
+from paxtrail.serving.documents import Documents, Found
+from paxtrail.serving.freshness import instant
+from paxtrail.serving.reads import Read, ReadLog
+from paxtrail.serving.statements import TIMELINE
+from paxtrail.serving.store import Store, guarded
+
+Eyes = Callable[[str], Json]
+_AFTER_ALL = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One call: by whom, on which route, when (µs UTC), under which trace."""
+
+    caller: Caller
+    route: str
+    at: int
+    trace: str
+
+
+class Viewing:
+    """Shared by the services of the API."""
+
+    def __init__(self, store: Store, vault: AsyncVault, documents: Documents, reads: ReadLog, tables: Mapping[str, AttributeTable]) -> None:
+        self.store = store
+        self.documents = documents
+        self._vault = vault
+        self._reads = reads
+        self._profile = tables["profile"]
+
+    def record(self, asked: Asked, customers: Sequence[str]) -> Awaitable[None]:
+        """Begins to record a read; the answer must await what this returns, and may be prepared meanwhile."""
+        who = asked.caller.principal
+        at = dt.datetime.fromtimestamp(asked.at / 1e6, dt.UTC)
+        read = Read(at, who.subject, who.client, who.role, asked.caller.purpose, asked.route, tuple(customers), asked.trace)
+        return self._reads.record(read, may_spool=not asked.caller.ways)
+
+    async def tokens(self, identifiers: Iterable[Identifier]) -> dict[Identifier, str]:
+        """Tokens of those identifiers that have one."""
+        return await guarded(self._vault.find(identifiers))
+
+    async def own(self, caller: Caller, customers: Collection[str]) -> None:
+        """NotFound if the caller is a customer and none of `customers` is that customer: others' ids are as good as unknown."""
+        if not caller.own_only:
+            return
+        who = Identifier("idp", f"{caller.principal.issuer}|{caller.principal.subject}")
+        token = (await self.tokens([who])).get(who)
+        if token is None or (await self.documents.customer_id(token)) not in customers:
+            raise NotFound("customer")
+
+    async def eyes(self, asked: Asked, texts: Iterable[str], *, in_list: bool = False) -> Eyes:
+        """What opens the sealed values of these documents for the caller."""
+        return await seeing.eyes(self._vault, asked.caller.list_ways if in_list else asked.caller.ways, texts)
+
+    def shown(self, entity: str, found: Found, asked: Asked, eyes: Eyes) -> dict[str, Any]:
+        """The document as this caller sees it now."""
+        table = self._profile if entity == "customer" else None
+        document = views.present(orjson.loads(found[2]), table, unseal=eyes, as_of=asked.at, internal=asked.caller.internal)
+        document["version"] = found[1]
+        return document
+
+    async def lines(self, entity: str, keys: Sequence[str], of: str, cursor: str | None, limit: int) -> dict[str, Any]:
+        """One page of a timeline, newest first; `next` is absent on the last page."""
+        place: Sequence[str | int] = (_AFTER_ALL, "") if cursor is None else paging.decode(of, cursor, int, str)
+        rows = await self.store.fetch(TIMELINE, entity, list(keys), *place, limit + 1)
+        items = [
+            {"event_id": row["event_id"], "at": instant(row["event_time"]), "type": row["type"], "brief": orjson.loads(row["brief"])}
+            for row in rows[:limit]
+        ]
+        page: dict[str, Any] = {"items": items}
+        if len(rows) > limit:
+            page["next"] = paging.encode(of, rows[limit - 1]["event_time"], rows[limit - 1]["event_id"])
+        return page
