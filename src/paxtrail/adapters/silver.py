@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import deltalake
 import orjson
 import psycopg
 from delta.tables import DeltaTable
@@ -64,34 +65,44 @@ def read(job: Job, table: Table, version: int | None = None) -> DataFrame:
     return (reader if version is None else reader.option("versionAsOf", version)).load(path)
 
 
-def done(table: Table, settings: Settings) -> int:
-    """Epoch of the newest cut that was written to the table; -1 = none."""
-    return lake.last_transaction(table.path(settings.lake), table.name)
+def done(table: Table, settings: Settings, app: str = "") -> int:
+    """Epoch of the newest cut that was written to the table (by `app`); -1 = none."""
+    return lake.last_transaction(table.path(settings.lake), app or table.name)
 
 
 def version(table: Table, settings: Settings) -> int:
     """Newest Delta version of the table."""
-    from deltalake import DeltaTable as Table_
-
-    return Table_(table.path(settings.lake)).version()
+    return int(deltalake.DeltaTable(table.path(settings.lake)).version())
 
 
-def write(job: Job, table: Table, rows: DataFrame, *, mode: str, about: Mapping[str, Any] | None = None) -> None:
-    """Appends or overwrites in one commit as transaction (table, epoch): a second time does nothing. `about` goes into the commit."""
+def write(
+    job: Job, table: Table, rows: DataFrame, *, mode: str, where: str | None = None, about: Mapping[str, Any] | None = None
+) -> None:
+    """Appends or overwrites (what matches `where`) in one commit as transaction (table, epoch): a second time does nothing.
+
+    `about` goes into the commit.
+    """
     path = ensure(job.spark, table, job.settings)
-    (
-        rows.select(*table.names)
-        .write.format("delta")
-        .mode(mode)
-        .option("txnAppId", table.name)
-        .option("txnVersion", str(job.cut.epoch))
-        .option("userMetadata", _about(job, about))
-        .save(path)
-    )
+    writer = rows.select(*table.names).write.format("delta").mode(mode)
+    if where is not None:
+        writer = writer.option("replaceWhere", where)
+    writer = writer.option("txnAppId", table.name).option("txnVersion", str(job.cut.epoch))
+    writer.option("userMetadata", _about(job, about)).save(path)
 
 
-def merge(job: Job, table: Table, rows: DataFrame, gone: DataFrame | None = None, *, about: Mapping[str, Any] | None = None) -> None:
-    """Upserts `rows` by the table's key and deletes the keys in `gone`, in one commit as transaction (table, epoch)."""
+def described(job: Job, table: Table, member: str) -> dict[str, Any] | None:
+    """What the newest commit that speaks of `member` says about itself; None if there is none."""
+    path = ensure(job.spark, table, job.settings)
+    for (text,) in job.spark.sql(f"DESCRIBE HISTORY delta.`{path}`").select("userMetadata").toLocalIterator():
+        if text and member in (about := orjson.loads(text)):
+            return dict(about)
+    return None
+
+
+def merge(
+    job: Job, table: Table, rows: DataFrame, gone: DataFrame | None = None, *, app: str = "", about: Mapping[str, Any] | None = None
+) -> None:
+    """Upserts `rows` by the table's key and deletes the keys in `gone`, in one commit as transaction (`app` or table, epoch)."""
     path = ensure(job.spark, table, job.settings)
     source = rows.select(*table.names).selectExpr("*", "false AS gone")
     if gone is not None:
@@ -99,7 +110,7 @@ def merge(job: Job, table: Table, rows: DataFrame, gone: DataFrame | None = None
     same = " AND ".join(f"t.{column} = s.{column}" for column in table.key)
     columns = {column: f"s.{column}" for column in table.names}
     conf = {
-        "spark.databricks.delta.write.txnAppId": table.name,
+        "spark.databricks.delta.write.txnAppId": app or table.name,
         "spark.databricks.delta.write.txnVersion": str(job.cut.epoch),
         "spark.databricks.delta.commitInfo.userMetadata": _about(job, about),
     }
@@ -124,9 +135,9 @@ def _about(job: Job, about: Mapping[str, Any] | None) -> str:
     return orjson.dumps({"run": job.cut.run_id, "epoch": job.cut.epoch, "cut_time": job.cut.cut_time, **(about or {})}).decode()
 
 
-def refuse_older(table: Table, job: Job) -> bool:
+def has_cut(table: Table, job: Job, app: str = "") -> bool:
     """Whether the table has this cut already; raises EpochRefused where it has a newer one (an old run must not turn it back)."""
-    newest = done(table, job.settings)
+    newest = done(table, job.settings, app)
     if newest > job.cut.epoch:
         raise EpochRefused(f"{table.name} is at epoch {newest}; run {job.cut.run_id} closed epoch {job.cut.epoch}: nothing to do")
     return newest == job.cut.epoch

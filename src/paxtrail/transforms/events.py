@@ -93,3 +93,18 @@ def corrected(judgement: DataFrame, old: DataFrame, epoch: int) -> DataFrame:
         .select(F.col("entity.kind").alias("entity"), F.col("entity.key").alias("key"), F.lit(epoch).cast("bigint").alias("epoch"))
         .distinct()
     )
+
+
+def until(silver: DataFrame, epoch: int) -> DataFrame:
+    """Events of silver that the cut of `epoch` and those before it took in."""
+    return silver.where(F.col("epoch") <= epoch)
+
+
+def since(silver: DataFrame, epoch: int) -> DataFrame:
+    """Events of silver that cuts after `epoch` took in."""
+    return silver.where(F.col("epoch") > epoch)
+
+
+def revised(silver: DataFrame) -> DataFrame:
+    """Events that were decoded again."""
+    return silver.where(F.col("revision") > 0)

@@ -1,0 +1,57 @@
+"""A whole batch run: cut, events, links, states, outcomes, publication, in one process; each step finds what it did before."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import psycopg
+
+from paxtrail.adapters import configuration, lake, postgres, silver
+from paxtrail.adapters.cuts import open_cut
+from paxtrail.adapters.publication import Counts, Publication, run_of
+from paxtrail.adapters.relationships import publish_relationships
+from paxtrail.adapters.silver import Job
+from paxtrail.adapters.silver_events import take_in
+from paxtrail.adapters.silver_links import connect
+from paxtrail.adapters.silver_outcomes import conclude
+from paxtrail.adapters.silver_states import fold_states
+from paxtrail.settings import Settings
+
+
+def run_batch(settings: Settings, run_id: str, *, full: bool = False) -> dict[str, Any]:
+    """Counts by step. Two never run at once (TableLocked); killed, the same `run_id` goes on where it was."""
+    with lake.locked("batch", settings):
+        cut_open(settings, run_id)
+        with silver.opened(settings, run_id, f"batch-{run_id}") as job:
+            made = make(job, full=full)
+        return {"run": run_id, "epoch": job.cut.epoch, **made, "publication": publish(settings, run_id)}
+
+
+def cut_open(settings: Settings, run_id: str, *, cut_time: int | None = None) -> dict[str, Any]:
+    """The cut of the run, opened if it was not."""
+    with psycopg.connect(postgres.dsn(settings, "serving", "batch"), autocommit=True) as connection:
+        return asdict(open_cut(connection, settings, run_id, cut_time=cut_time))
+
+
+def make(job: Job, *, full: bool = False) -> dict[str, Any]:
+    """Everything of a run but its publication."""
+    return {
+        "events": take_in(job),
+        "links": connect(job, full=full),
+        "states": fold_states(job, full=full),
+        "outcomes": conclude(job),
+    }
+
+
+def publish(settings: Settings, run_id: str, *, rebuild: bool = False) -> dict[str, Any]:
+    """Counts by entity and in sum; `drifted` must be 0."""
+    with lake.locked("publication", settings):
+        with psycopg.connect(postgres.dsn(settings, "serving", "batch"), autocommit=True) as connection:
+            run = run_of(connection, run_id)
+        counts = publish_relationships(settings, run)
+        counts |= Publication(settings, run, configuration.attributes(settings.conf), rebuild).publish()
+    total = Counts()
+    for one in counts.values():
+        total.add(one)
+    return {"run": run_id, "epoch": run.epoch, **asdict(total), "by": {name: asdict(one) for name, one in counts.items()}}

@@ -1,0 +1,44 @@
+"""silver.edges, silver.links and silver.relations up to a cut."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+
+from paxtrail.adapters import lake, silver
+from paxtrail.adapters.silver import Job
+from paxtrail.core import identity
+from paxtrail.tables.contracts import Table
+from paxtrail.tables.silver import EDGES, EVENTS, LINKS, RELATIONS
+from paxtrail.transforms import events, links
+
+
+def connect(job: Job, *, full: bool = False) -> dict[str, int]:
+    """Sizes of the three tables at this cut. Links are computed on the driver from all edges.
+
+    Twenty million edges need some 8 GB there; beyond that the connected parts belong into Spark (star contraction), behind this function.
+    """
+    with lake.locked(EDGES.name, job.settings), lake.locked(LINKS.name, job.settings), lake.locked(RELATIONS.name, job.settings):
+        everything = events.until(silver.read(job, EVENTS), job.cut.epoch)
+        _grow(job, EDGES, everything, full)
+        _grow(job, RELATIONS, everything, full)
+        if not silver.has_cut(LINKS, job):
+            known = silver.read(job, LINKS)
+            edges = silver.read(job, EDGES).select("a_namespace", "a", "b_namespace", "b").toArrow()
+            found = identity.customers(zip(*(edges.column(name).to_pylist() for name in edges.column_names), strict=True))
+            linked = job.spark.createDataFrame(list(found.items()), "token string, customer_id string")
+            # Tokens of persons are few beside events: taken from all of them, an incremental run and a full one cannot differ.
+            everyone = links.customers(links.persons(everything), linked)
+            silver.write(job, LINKS, links.stamped(everyone, known, ("token", "customer_id"), job.cut.epoch), mode="overwrite")
+        return {table.name.split(".")[1]: silver.read(job, table).count() for table in (EDGES, LINKS, RELATIONS)}
+
+
+def _grow(job: Job, table: Table, everything: DataFrame, full: bool) -> None:
+    """Adds what the events since the table's last cut say; with `full`, writes it anew from all events."""
+    if silver.has_cut(table, job):
+        return
+    find = links.edges if table is EDGES else links.relations
+    known, base = silver.read(job, table), silver.done(table, job.settings)
+    if full or base < 0:
+        silver.write(job, table, links.stamped(find(everything), known, table.key, job.cut.epoch), mode="overwrite")
+    else:
+        silver.write(job, table, links.added(find(events.since(everything, base)), known, table.key, job.cut.epoch), mode="append")

@@ -1,0 +1,59 @@
+"""silver.states up to a cut: in full, or a base with what the cut adds; and the row of the run that says which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from psycopg.types.json import Jsonb
+from pyspark.sql import DataFrame
+
+from paxtrail.adapters import configuration, lake, silver
+from paxtrail.adapters.silver import Job
+from paxtrail.tables.silver import EVENTS, STATES
+from paxtrail.transforms import events, states
+
+
+def fold_states(job: Job, *, full: bool = False) -> dict[str, Any]:
+    """What was made: mode, base, rows written. In full where asked, without a base, with another attribute table, after a revision."""
+    tables = configuration.attributes(job.settings.conf)
+    digests = {entity: table.digest for entity, table in sorted(tables.items())}
+    with lake.locked(STATES.name, job.settings):
+        base = silver.described(job, STATES, "digests")
+        if silver.has_cut(STATES, job):
+            assert base is not None
+            _record(job, base)
+            return {"mode": base["mode"], "base": base["base"], "already": True}
+        everything = events.until(silver.read(job, EVENTS), job.cut.epoch)
+        known = silver.read(job, STATES)
+        full = full or base is None or base["digests"] != digests or _revised(everything, base["epoch"])
+        about = {"mode": "full" if full else "incremental", "base": None if full or base is None else base["run"], "digests": digests}
+        if full or base is None:
+            rows = states.laid_out(states.folded(everything, tables, job.cut.epoch))
+            kinds = ", ".join(f"'{entity}'" for entity in digests)
+            silver.write(job, STATES, rows, mode="overwrite", where=f"entity IN ({kinds})", about=about)
+        else:
+            added = events.since(everything, base["epoch"])
+            silver.merge(job, STATES, states.advanced(known, added, tables, job.cut.epoch), about=about)
+        _record(job, {"run": job.cut.run_id, **about})
+        return {"mode": about["mode"], "base": about["base"], "already": False}
+
+
+def _revised(everything: DataFrame, base: int) -> bool:
+    return not events.revised(events.since(everything, base)).isEmpty()
+
+
+def _record(job: Job, about: Mapping[str, Any]) -> None:
+    """The run's row; what exists is kept but for the version, which outcomes move on."""
+    job.serving.execute(
+        "INSERT INTO batch_runs AS b (run_id, mode, base_run, states_version, digests) VALUES (%s, %s, %s, %s, %s)"
+        " ON CONFLICT (run_id) DO UPDATE SET states_version = greatest(b.states_version, excluded.states_version)",
+        (job.cut.run_id, about["mode"], about["base"], silver.version(STATES, job.settings), Jsonb(about["digests"])),
+    )
+
+
+def record_version(job: Job) -> None:
+    """The run's states are the newest version of silver.states."""
+    job.serving.execute(
+        "UPDATE batch_runs SET states_version = %s, finished_at = now() WHERE run_id = %s", (silver.version(STATES, job.settings), job.cut.run_id)
+    )

@@ -1,0 +1,243 @@
+"""Batch layer against speed layer on real Spark, Delta and PostgreSQL: cuts, intake, folds, publication (invariants 2, 3, 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from pyspark.sql import SparkSession
+
+from paxtrail.adapters import batch, configuration, publication
+from paxtrail.adapters.cuts import cut_of, open_cut
+from paxtrail.adapters.postgres import dsn
+from paxtrail.adapters.serving_store import event_of
+from paxtrail.adapters.silver import Job
+from paxtrail.adapters.silver_events import take_in
+from paxtrail.core.folds import fold
+from paxtrail.settings import Settings
+from paxtrail.tables.silver import EVENTS, STATES
+from tests.parity.bronze import Events, Lane, Row, configure, served
+
+
+class World:
+    """One lane, its batch layer and its serving store."""
+
+    def __init__(self, settings: Settings, spark: SparkSession, folder: Path) -> None:
+        self.folder, self.spark = folder, spark
+        self.settings = configure(settings, folder / "conf")
+        self.tables = configuration.attributes(self.settings.conf)
+        self.lane = Lane(self.settings, self.tables)
+        self.events = Events()
+        self.serving = psycopg.connect(dsn(self.settings, "serving", "batch"), autocommit=True)
+        self.written: list[Row] = []
+
+    def write(self, *records: list[Row]) -> int:
+        rows = list(chain.from_iterable(records))
+        self.written += rows
+        return self.lane.write(rows)
+
+    def job(self, run_id: str) -> Job:
+        return Job(self.settings, self.spark, self.serving, cut_of(self.serving, run_id))
+
+    def make(self, run_id: str, *, full: bool = False) -> dict[str, Any]:
+        batch.cut_open(self.settings, run_id)
+        return batch.make(self.job(run_id), full=full)
+
+    def publish(self, run_id: str) -> dict[str, Any]:
+        return batch.publish(self.settings, run_id)
+
+    def run(self, run_id: str, *, full: bool = False) -> dict[str, Any]:
+        return {**self.make(run_id, full=full), **self.publish(run_id)}
+
+    def expected(self, rows: list[Row] | None = None) -> dict[tuple[str, str], Any]:
+        """States folded from the history in one go, each event once."""
+        events: dict[tuple[str, str], dict[str, Row]] = {}
+        for row in self.written if rows is None else rows:
+            for entity in row["entities"]:
+                events.setdefault((entity["kind"], entity["key"]), {}).setdefault(row["event_id"], row)
+        states = {at: fold(self.tables[at[0]], map(event_of, found.values())) for at, found in events.items()}
+        return {at: state for at, state in states.items() if state}
+
+    def served(self) -> dict[tuple[str, str], Any]:
+        return served(self.settings, self.tables)
+
+    def versions(self) -> dict[tuple[str, str], int]:
+        return {(entity, key): version for entity, key, version in self.serving.execute("SELECT entity, key, version FROM versions").fetchall()}
+
+    def batch_states(self) -> dict[tuple[str, str], str]:
+        rows = self.spark.read.format("delta").load(STATES.path(self.settings.lake)).select("entity", "key", "state").collect()
+        return {(row["entity"], row["key"]): row["state"] for row in rows}
+
+
+@pytest.fixture
+def world(clean_postgres: Settings, spark: SparkSession, tmp_path: Path) -> Iterator[World]:
+    made = World(clean_postgres, spark, tmp_path)
+    yield made
+    made.lane.close()
+    made.serving.close()
+
+
+def test_the_same_run_opens_the_same_cut_whatever_was_committed_since(world: World) -> None:
+    world.write(world.events.record(("flight", "f1")))
+    first = open_cut(world.serving, world.settings, "a")
+    world.write(world.events.record(("flight", "f1")))
+    assert open_cut(world.serving, world.settings, "a") == first
+    second = open_cut(world.serving, world.settings, "b", cut_time=5)
+    assert (first.epoch, second.epoch, second.cut_time) == (1, 2, 5)
+    assert (first.lanes["main"].seq, second.lanes["main"].after, second.lanes["main"].seq) == (1, 1, 2)
+
+
+def test_a_cut_never_takes_what_is_in_delta_but_not_committed(world: World) -> None:
+    world.write(world.events.record(("flight", "f1")))
+    orphan = world.events.record(("flight", "f2"))
+    world.lane.write(orphan, committed=False)
+    world.write(world.events.record(("flight", "f3")))
+    batch.cut_open(world.settings, "a")
+    assert take_in(world.job("a"))["new"] == 2
+    world.write(orphan)  # the new checkpoint reads the same record again, under another seq
+    batch.cut_open(world.settings, "b")
+    assert take_in(world.job("b"))["new"] == 1
+    rows = world.spark.read.format("delta").load(EVENTS.path(world.settings.lake)).collect()
+    assert sorted((row["seq"], row["epoch"]) for row in rows) == [(1, 1), (3, 1), (4, 2)]
+
+
+def test_a_cut_waits_for_no_dead_stream_but_refuses_half_a_micro_batch(world: World) -> None:
+    from paxtrail.errors import Unavailable
+
+    world.lane.write(world.events.record(("flight", "f1")))
+    insert = "INSERT INTO stream_commit (lane, seq, part, epoch, offsets) VALUES ('main', 2, %s, 1, '{}')"
+    world.serving.execute(insert, (0,))
+    with pytest.raises(Unavailable):
+        open_cut(world.serving, world.settings, "a", patience=0)
+    world.serving.execute(insert, (-1,))
+    assert open_cut(world.serving, world.settings, "a", patience=0).lanes["main"].seq == 2
+
+
+def test_speed_and_batch_agree_over_several_cuts_and_nothing_drifts(world: World) -> None:
+    history = world.events.history(60)
+    for number, run_id in enumerate(("a", "b", "c")):
+        for start in range(number * 20, number * 20 + 20, 7):
+            world.write(*history[start : min(start + 7, number * 20 + 20)])
+        made = world.make(run_id)
+        assert made["states"]["mode"] == ("full" if run_id == "a" else "incremental")
+        world.write(world.events.record(("profile", "profile-1")))  # while the batch runs
+        before = world.versions()
+        counts = world.publish(run_id)
+        assert (counts["drifted"], counts["healed"], counts["redefined"]) == (0, 0, 0)
+        assert counts["published"] > 0
+        assert world.versions() == before
+        assert world.served() == world.expected()
+    assert world.serving.execute("SELECT DISTINCT epoch FROM states ORDER BY 1").fetchall() == [(0,), (4,)]
+
+
+def test_full_and_incremental_runs_make_the_same_states(world: World) -> None:
+    history = world.events.history(40)
+    world.write(*history[:20])
+    world.make("a")
+    world.write(*history[20:])
+    assert world.make("b")["states"]["mode"] == "incremental"
+    incremental = world.batch_states()
+    assert world.make("c", full=True)["states"]["mode"] == "full"
+    assert world.batch_states() == incremental
+    assert len(incremental) > 20
+
+
+def test_an_old_duplicate_is_counted_twice_until_the_next_cut_heals_it(world: World) -> None:
+    record = world.events.record(("flight", "f1"), events=2)
+    world.write(record)
+    assert world.run("a")["drifted"] == 0
+    world.lane.write(world.events.again(record))
+    assert world.served() != world.expected()
+    before = world.versions()
+    counts = world.run("b")
+    assert (counts["events"]["dropped"], counts["healed"], counts["drifted"]) == (2, 1, 0)
+    assert world.served() == world.expected()
+    assert world.versions()["flight", "f1"] > before["flight", "f1"]
+
+
+def test_of_two_positions_of_a_record_in_one_cut_the_first_stays(world: World) -> None:
+    record = world.events.record(("flight", "f1"))
+    world.lane.write(world.events.again(record))
+    world.write(record)
+    counts = world.run("a")
+    assert (counts["events"]["new"], counts["events"]["dropped"], counts["healed"], counts["drifted"]) == (1, 1, 1, 0)
+    assert world.served() == world.expected()
+
+
+def test_a_value_that_only_the_speed_layer_knows_drifts(world: World) -> None:
+    world.write(world.events.record(("flight", "f1")), world.events.record(("flight", "f2")))
+    with psycopg.connect(dsn(world.settings, "serving", "postgres"), autocommit=True) as connection:
+        connection.execute("UPDATE states SET state = replace(state, 'T1', 'T9') WHERE key = 'f1'")
+    counts = world.run("a")
+    assert (counts["drifted"], counts["healed"], counts["redefined"]) == (1, 0, 0)
+    assert world.served() == world.expected()
+
+
+def test_another_attribute_table_makes_the_run_full_and_its_changes_redefinitions(world: World) -> None:
+    world.write(world.events.record(("flight", "f1")))
+    world.run("a")
+    world.write(world.events.record(("flight", "f2")))
+    world.settings = configure(world.settings, world.folder / "conf2", changed={"miles": {"from": ["alpha.said"], "value": "$.miles", "fold": "max"}})
+    world.tables = configuration.attributes(world.settings.conf)
+    counts = world.run("b")
+    assert counts["states"]["mode"] == "full"
+    assert (counts["redefined"], counts["healed"], counts["drifted"]) == (2, 0, 0)
+    assert world.served() == world.expected()
+
+
+def test_published_twice_does_nothing_and_an_older_run_never_replaces_a_newer_one(world: World) -> None:
+    world.write(world.events.record(("flight", "f1")))
+    world.make("a")
+    world.write(world.events.record(("flight", "f1")))
+    world.make("b")
+    assert world.publish("b")["drifted"] == 0
+    states = world.serving.execute("SELECT * FROM states ORDER BY 1, 2, 3").fetchall()
+    versions = world.versions()
+    again, older = world.publish("b"), world.publish("a")
+    assert (again["published"], again["refused"] > 0) == (0, True)
+    assert (older["published"], older["refused"] > 0) == (0, True)
+    assert world.serving.execute("SELECT * FROM states ORDER BY 1, 2, 3").fetchall() == states
+    assert world.versions() == versions
+    assert world.served() == world.expected()
+
+
+def test_a_publication_killed_between_two_ranges_resumes_with_the_rest(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("paxtrail.adapters.ranges._KEYS", 2)
+    world.write(*world.events.history(40))
+    world.make("a")
+    real, done = publication.publish_range, []
+
+    def dying(*args: Any, **kwargs: Any) -> publication.Counts:
+        if len(done) == 7:
+            raise KeyboardInterrupt
+        done.append(args)
+        return real(*args, **kwargs)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(publication, "publish_range", dying)
+        world.publish("a")
+    assert world.served() == world.expected()
+    counts = world.publish("a")
+    assert counts["drifted"] == 0
+    assert counts["refused"] >= 7
+    assert world.served() == world.expected()
+    total = world.serving.execute("SELECT count(*) FROM publication_counts WHERE entity = 'bag'").fetchone()
+    assert total is not None
+    assert total[0] > 2
+
+
+def test_missing_edges_links_and_relations_are_healed(world: World) -> None:
+    relation = {"from_kind": "profile", "from_key": "t1", "kind": "travels", "to_kind": "journey", "to_key": "j1"}
+    world.write(world.events.person(("loyalty", "t1"), ("passenger", "t2"), relations=[relation]), world.events.person(("email", "t3")))
+    with psycopg.connect(dsn(world.settings, "serving", "postgres"), autocommit=True) as connection:
+        for table in ("edges", "links", "relations"):
+            connection.execute(f"DELETE FROM {table}")  # type: ignore[arg-type]  # literals
+    counts = world.run("a")
+    assert counts["drifted"] == 0
+    assert {name: counts["by"][name]["healed"] for name in ("edges", "links", "relations")} == {"edges": 1, "links": 1, "relations": 1}
+    assert world.serving.execute("SELECT token, customer_id FROM links ORDER BY 1").fetchall() == [("t1", "t1"), ("t2", "t1"), ("t3", "t3")]
+    assert world.run("b")["by"]["links"]["healed"] == 0
