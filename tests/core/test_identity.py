@@ -27,7 +27,8 @@ from paxtrail.core.records import Identifier
 # A token has one namespace for life.
 TOKENS = [(namespace, f"{number:02x}") for number, namespace in enumerate([*STRONG * 4])]
 EDGES = st.lists(
-    st.tuples(st.sampled_from(TOKENS), st.sampled_from(TOKENS)).filter(lambda pair: pair[0] != pair[1]).map(lambda pair: edge(*pair)), max_size=25
+    st.tuples(st.sampled_from(TOKENS), st.sampled_from(TOKENS)).filter(lambda pair: pair[0] != pair[1]).map(lambda pair: edge(*pair)),
+    max_size=25,
 )
 
 
@@ -75,12 +76,20 @@ def test_a_customer_id_is_its_own_customer(edges: list[tuple[str, str, str, str]
 
 
 def test_reservations_of_one_member_make_one_customer() -> None:
-    edges = [edge(("loyalty", "05"), ("passenger", "09")), edge(("passenger", "0a"), ("loyalty", "05")), edge(("document", "02"), ("passenger", "0a"))]
+    edges = [
+        edge(("loyalty", "05"), ("passenger", "09")),
+        edge(("passenger", "0a"), ("loyalty", "05")),
+        edge(("document", "02"), ("passenger", "0a")),
+    ]
     assert customers(edges) == {"05": "02", "09": "02", "0a": "02", "02": "02"}
 
 
 def test_father_and_son_of_one_name_in_one_reservation_stay_two() -> None:
-    edges = [edge(("passenger", "01"), ("loyalty", "02")), edge(("passenger", "01"), ("loyalty", "03")), edge(("loyalty", "03"), ("document", "04"))]
+    edges = [
+        edge(("passenger", "01"), ("loyalty", "02")),
+        edge(("passenger", "01"), ("loyalty", "03")),
+        edge(("loyalty", "03"), ("document", "04")),
+    ]
     assert customers(edges) == {"01": "01", "02": "02", "03": "03", "04": "03"}
 
 
@@ -102,7 +111,9 @@ def test_an_event_without_a_subject_or_with_one_identifier_links_nothing() -> No
     assert edges_of(("device", "01"), [("session", "02")]) == []
 
 
-@pytest.mark.parametrize("address", ["info@acme.com", "Travel@Acme.com", "noreply+7@airline.com", "BOOKING@x.org", "not an address", "null@x.org"])
+@pytest.mark.parametrize(
+    "address", ["info@acme.com", "Travel@Acme.com", "noreply+7@airline.com", "BOOKING@x.org", "not an address", "null@x.org"]
+)
 def test_a_role_s_mailbox_is_nobody_s(address: str) -> None:
     assert email_identifier(address) is None
 

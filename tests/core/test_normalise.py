@@ -42,7 +42,9 @@ def test_a_surname_that_looks_like_a_title_stays_whole(name: str) -> None:
     assert normalise.surname_key(name) == name
 
 
-@pytest.mark.parametrize("name", ["DRAKE", "AMR", "BADR", "TOMS", "ALEKSANDR", "ALEXANDR", "ADAMS", "MISSY", "MRINAL", "DRAGAN", "MSTISLAV"])
+@pytest.mark.parametrize(
+    "name", ["DRAKE", "AMR", "BADR", "TOMS", "ALEKSANDR", "ALEXANDR", "ADAMS", "MISSY", "MRINAL", "DRAGAN", "MSTISLAV"]
+)
 def test_a_given_name_that_looks_like_a_title_stays_whole(name: str) -> None:
     assert normalise.given_key(name) == name
 
@@ -83,7 +85,8 @@ def test_what_is_no_leg_has_no_key(parts: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "parts"), [("BA0117", ("BA", "117", "")), ("U2123", ("U2", "123", "")), ("UAL 1545a", ("UAL", "1545", "A")), ("9W12", ("9W", "12", ""))]
+    ("text", "parts"),
+    [("BA0117", ("BA", "117", "")), ("U2123", ("U2", "123", "")), ("UAL 1545a", ("UAL", "1545", "A")), ("9W12", ("9W", "12", ""))],
 )
 def test_a_flight_designator_is_split(text: str, parts: tuple[str, str, str]) -> None:
     assert normalise.flight(text) == parts
@@ -158,7 +161,13 @@ def test_codes_have_one_spelling(function, text: str, result: str) -> None:  # t
 
 @pytest.mark.parametrize(
     ("function", "text"),
-    [(normalise.bag_tag, "016123456"), (normalise.locator, "K7 2ZP"), (normalise.ticket, "016123456789"), (normalise.airport, "EWRX"), (normalise.airline, "U")],
+    [
+        (normalise.bag_tag, "016123456"),
+        (normalise.locator, "K7 2ZP"),
+        (normalise.ticket, "016123456789"),
+        (normalise.airport, "EWRX"),
+        (normalise.airline, "U"),
+    ],
 )
 def test_what_is_no_code_is_refused_without_repeating_it(function, text: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ValueError, match="not a") as caught:
