@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -90,7 +91,8 @@ def test_every_command_loads_and_shows_an_example(monkeypatch: pytest.MonkeyPatc
         shown = CliRunner().invoke(main, [name, "--help"])
         assert shown.exit_code == 0, name
         assert "Usage:" in shown.output
-        assert "paxtrail" in shown.output.partition("Usage:")[2], name
+        if not isinstance(main.get_command(None, name), click.Group):  # type: ignore[arg-type]  # needs no context
+            assert "Example: " in shown.output, name
 
 
 def test_commands_are_not_imported_before_they_run() -> None:

@@ -38,8 +38,8 @@ def _postgres_address(settings: Settings) -> str:
 
 def _stream_problem(settings: Settings, pid: int) -> str:
     ready = settings.home / "run" / "stream.ready"
-    if not ready.exists() or ready.read_text().strip() != str(pid):
-        return "has not finished its first micro-batch"
+    if not ready.exists() or ready.read_text().split()[:1] != [str(pid)]:
+        return "has not started its query yet"
     return ""
 
 
