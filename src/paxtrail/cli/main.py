@@ -19,6 +19,8 @@ COMMANDS = {
     "provision": "paxtrail.cli.stack:provision",
     "demo": "paxtrail.cli.demo:demo",
     "jars": "paxtrail.cli.jars:jars",
+    "token": "paxtrail.cli.token:token",
+    "openapi": "paxtrail.cli.openapi:openapi",
     "decode": "paxtrail.cli.decode:decode",
     "simulate": "paxtrail.cli.simulate:simulate",
     "produce": "paxtrail.cli.produce:produce",
