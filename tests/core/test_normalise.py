@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from paxtrail.core import normalise
@@ -75,10 +75,18 @@ def test_a_leg_has_one_key_however_its_number_is_written() -> None:
 
 @pytest.mark.parametrize(
     "parts",
-    [("U", "1", "2013-02-08", "EWR"), ("99", "1", "2013-02-08", "EWR"), ("UA", "", "2013-02-08", "EWR"), ("UA", "12345", "2013-02-08", "EWR"),
-     ("UA", "1", "2013-02-30", "EWR"), ("UA", "1", "20130208", "EWR"), ("UA", "1", "2013-02-08", "EW"), ("UA", "1A", "2013-02-08", "EWR", "B"),
-     ("UA", "١", "2013-02-08", "EWR")],
-)  # fmt: skip
+    [
+        ("U", "1", "2013-02-08", "EWR"),
+        ("99", "1", "2013-02-08", "EWR"),
+        ("UA", "", "2013-02-08", "EWR"),
+        ("UA", "12345", "2013-02-08", "EWR"),
+        ("UA", "1", "2013-02-30", "EWR"),
+        ("UA", "1", "20130208", "EWR"),
+        ("UA", "1", "2013-02-08", "EW"),
+        ("UA", "1A", "2013-02-08", "EWR", "B"),
+        ("UA", "١", "2013-02-08", "EWR"),
+    ],
+)
 def test_what_is_no_leg_has_no_key(parts: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="not a"):
         normalise.leg_key(*parts)
@@ -92,10 +100,10 @@ def test_a_flight_designator_is_split(text: str, parts: tuple[str, str, str]) ->
     assert normalise.flight(text) == parts
 
 
-@given(st.datetimes(min_value=dt.datetime(1, 1, 3), max_value=dt.datetime(9999, 12, 29)), st.integers(-1439, 1439))
+@given(st.datetimes(timezones=st.just(dt.UTC)), st.integers(-1439, 1439))
 def test_times_agree_with_the_calendar_of_python(local: dt.datetime, minutes: int) -> None:
-    zone = dt.timezone(dt.timedelta(minutes=minutes))
-    moment = local.replace(tzinfo=zone)
+    assume(2 < local.year < 9998)
+    moment = local.astimezone(dt.timezone(dt.timedelta(minutes=minutes)))
     expected = (moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1)
     assert normalise.timestamp(moment.isoformat(timespec="microseconds")) == expected
     assert normalise.utc_day(expected) == moment.astimezone(dt.UTC).date().isoformat()
@@ -103,19 +111,39 @@ def test_times_agree_with_the_calendar_of_python(local: dt.datetime, minutes: in
 
 @pytest.mark.parametrize(
     ("text", "micros"),
-    [("1970-01-01T00:00:00Z", 0), ("1970-01-01t00:00:00.5z", 500_000), ("1970-01-01T00:00:00.1234567Z", 123_456), ("1969-12-31T19:00:00-05:00", 0),
-     ("1970-01-01 00:00:01-00:00", 1_000_000), ("2012-06-30T23:59:60Z", 1_341_100_800_000_000)],
-)  # fmt: skip
+    [
+        ("1970-01-01T00:00:00Z", 0),
+        ("1970-01-01t00:00:00.5z", 500_000),
+        ("1970-01-01T00:00:00.1234567Z", 123_456),
+        ("1969-12-31T19:00:00-05:00", 0),
+        ("1970-01-01 00:00:01-00:00", 1_000_000),
+        ("2012-06-30T23:59:60Z", 1_341_100_800_000_000),
+    ],
+)
 def test_rfc_3339_is_read(text: str, micros: int) -> None:
     assert normalise.timestamp(text) == micros
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "2013-02-08", "2013-02-08T05:15:00", "2013-02-08T05:15Z", "2013-02-08T24:00:00Z", "2013-02-30T00:00:00Z", "0000-01-01T00:00:00Z",
-     "2013-02-08T05:15:00+24:00", "2013-02-08T05:15:00+0500", "20130208T051500Z", "2013-02-08T05:15:00.Z", "2013-02-08T05:15:00Z ", "２０13-02-08T05:15:00Z",
-     "2013-02-08T05:14:60.0 Z", "2013-02-08T05:15:60Z"],
-)  # fmt: skip
+    [
+        "",
+        "2013-02-08",
+        "2013-02-08T05:15:00",
+        "2013-02-08T05:15Z",
+        "2013-02-08T24:00:00Z",
+        "2013-02-30T00:00:00Z",
+        "0000-01-01T00:00:00Z",
+        "2013-02-08T05:15:00+24:00",
+        "2013-02-08T05:15:00+0500",
+        "20130208T051500Z",
+        "2013-02-08T05:15:00.Z",
+        "2013-02-08T05:15:00Z ",
+        "２０13-02-08T05:15:00Z",
+        "2013-02-08T05:14:60.0 Z",
+        "2013-02-08T05:15:60Z",
+    ],
+)
 def test_other_times_are_refused_without_repeating_them(text: str) -> None:
     with pytest.raises(ValueError) as caught:
         normalise.timestamp(text)
@@ -124,9 +152,18 @@ def test_other_times_are_refused_without_repeating_them(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "address"),
-    [(" John.Smith@Example.COM ", "john.smith@example.com"), ("a+b@c.org", "a+b@c.org"), ("x@bücher.example.com", "x@xn--bcher-kva.example.com"),
-     ("ｊｏｈｎ@example.com", "john@example.com"), ("john", None), ("a@b", None), ("a@@b.com", None), ("", None), ("a" * 400 + "@b.com", None)],
-)  # fmt: skip
+    [
+        (" John.Smith@Example.COM ", "john.smith@example.com"),
+        ("a+b@c.org", "a+b@c.org"),
+        ("x@bücher.example.com", "x@xn--bcher-kva.example.com"),
+        ("ｊｏｈｎ@example.com", "john@example.com"),
+        ("john", None),
+        ("a@b", None),
+        ("a@@b.com", None),
+        ("", None),
+        ("a" * 400 + "@b.com", None),
+    ],
+)
 def test_an_address_has_one_spelling(text: str, address: str | None) -> None:
     assert normalise.email(text) == address
     assert address is None or normalise.email(address) == address
@@ -134,9 +171,19 @@ def test_an_address_has_one_spelling(text: str, address: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("text", "hint", "number"),
-    [("+1 (212) 555-0100", None, "+12125550100"), ("212.555.0100", "us", "+12125550100"), ("030 901820", "DE", "+4930901820"), ("2125550100", None, None),
-     ("0000000", "US", None), ("+1 111 111 1111", None, None), ("555-01", "US", None), ("not a number", "US", None), ("", "US", None), ("1" * 80, "US", None)],
-)  # fmt: skip
+    [
+        ("+1 (212) 555-0100", None, "+12125550100"),
+        ("212.555.0100", "us", "+12125550100"),
+        ("030 901820", "DE", "+4930901820"),
+        ("2125550100", None, None),
+        ("0000000", "US", None),
+        ("+1 111 111 1111", None, None),
+        ("555-01", "US", None),
+        ("not a number", "US", None),
+        ("", "US", None),
+        ("1" * 80, "US", None),
+    ],
+)
 def test_a_phone_number_is_e164_or_nothing(text: str, hint: str | None, number: str | None) -> None:
     assert normalise.phone(text, hint) == number
     assert number is None or normalise.phone(number) == number
@@ -151,10 +198,16 @@ def test_contacts_are_idempotent_and_never_fail(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("function", "text", "result"),
-    [(normalise.bag_tag, " 0016123456 ", "0016123456"), (normalise.locator, "k7q2zp", "K7Q2ZP"), (normalise.ticket, "016-1234567890", "0161234567890"),
-     (normalise.letters_and_digits, "ab 123-456", "AB123456"), (normalise.iso_date, "2013-02-08", "2013-02-08"), (normalise.airport, "ewr", "EWR"),
-     (normalise.local_date, "2013-02-08T23:15:00-05:00", "2013-02-08")],
-)  # fmt: skip
+    [
+        (normalise.bag_tag, " 0016123456 ", "0016123456"),
+        (normalise.locator, "k7q2zp", "K7Q2ZP"),
+        (normalise.ticket, "016-1234567890", "0161234567890"),
+        (normalise.letters_and_digits, "ab 123-456", "AB123456"),
+        (normalise.iso_date, "2013-02-08", "2013-02-08"),
+        (normalise.airport, "ewr", "EWR"),
+        (normalise.local_date, "2013-02-08T23:15:00-05:00", "2013-02-08"),
+    ],
+)
 def test_codes_have_one_spelling(function, text: str, result: str) -> None:  # type: ignore[no-untyped-def]
     assert function(text) == result
 

@@ -73,9 +73,10 @@ def decode_or_refuse(source: str, body: bytes) -> Decoded | None:
     try:
         return decoded(source, body, arrival=LATER)
     except Refusal as refusal:
-        assert refusal.code != "decoder_fault", "the decoder must say itself what is wrong"
-        assert CANARY.casefold() not in str(refusal).casefold()
-        return None
+        why = refusal
+    assert why.code != "decoder_fault", "the decoder must say itself what is wrong"
+    assert CANARY.casefold() not in str(why).casefold()
+    return None
 
 
 def same_after_assembly(source: str, found: Decoded) -> None:

@@ -19,18 +19,39 @@ def test_a_search_says_what_was_looked_for() -> None:
     assert (draft.type, draft.subject, draft.identifiers) == ("search.performed", Identifier("loyalty", "UA|AB123456"), (DEVICE, SESSION))
     assert draft.event_time == 1_358_589_600_000_000
     assert draft.facts == {
-        "session": "s-81f3", "device": "d-55aa", "at": 1_358_589_600_000_000, "channel": "web", "origin": "EWR", "destination": "LAX",
-        "route": "EWR-LAX", "departs": "2013-03-01", "returns": None, "adults": 2, "children": 1, "infants": 0, "cabin": "Y", "results": 12,
-    }  # fmt: skip
+        "session": "s-81f3",
+        "device": "d-55aa",
+        "at": 1_358_589_600_000_000,
+        "channel": "web",
+        "origin": "EWR",
+        "destination": "LAX",
+        "route": "EWR-LAX",
+        "departs": "2013-03-01",
+        "returns": None,
+        "adults": 2,
+        "children": 1,
+        "infants": 0,
+        "cabin": "Y",
+        "results": 12,
+    }
 
 
 def test_a_step_says_how_far_the_booking_went() -> None:
     (draft,) = decoded("booking", data("booking/step.json")).drafts
     assert (draft.type, draft.subject) == ("booking.step_reached", Identifier("idp", "https://id.example.com|u-1"))
     assert draft.facts == {
-        "session": "s-81f3", "device": "d-55aa", "at": 1_358_589_900_000_000, "channel": "web", "step": "completed", "origin": "EWR",
-        "destination": "LAX", "route": "EWR-LAX", "departs": "2013-03-01", "locator": "K7Q2ZP", "price": {"amount": "123.45", "currency": "USD"},
-    }  # fmt: skip
+        "session": "s-81f3",
+        "device": "d-55aa",
+        "at": 1_358_589_900_000_000,
+        "channel": "web",
+        "step": "completed",
+        "origin": "EWR",
+        "destination": "LAX",
+        "route": "EWR-LAX",
+        "departs": "2013-03-01",
+        "locator": "K7Q2ZP",
+        "price": {"amount": "123.45", "currency": "USD"},
+    }
 
 
 BOTH = {"loyalty": {"airline": "UA", "number": "AB123456"}, "idp": {"issuer": "https://id.example.com/", "subject": "u-1"}}

@@ -31,12 +31,28 @@ def test_an_acceptance_ties_person_journey_flight_and_bags() -> None:
         Relation(Entity("identifier", Identifier("pnr", "K7Q2ZP|SMITH")), "finds", profile),
     }
     assert draft.facts == {
-        "locator": "K7Q2ZP", "surname": "SMITH", "given": "JOHN", "leg": LEG, "airline": "UA", "number": "1545", "origin_date": "2013-02-08",
-        "departure": "EWR", "arrival": "IAH", "at": 1_360_311_000_000_000, "status": "accepted", "channel": "kiosk", "seat": "12A", "cabin": "Y",
-        "boarding_number": 17, "ticket": "0161234567890", "loyalty_airline": "UA", "loyalty_number": "AB123456", "bag_count": 2,
+        "locator": "K7Q2ZP",
+        "surname": "SMITH",
+        "given": "JOHN",
+        "leg": LEG,
+        "airline": "UA",
+        "number": "1545",
+        "origin_date": "2013-02-08",
+        "departure": "EWR",
+        "arrival": "IAH",
+        "at": 1_360_311_000_000_000,
+        "status": "accepted",
+        "channel": "kiosk",
+        "seat": "12A",
+        "cabin": "Y",
+        "boarding_number": 17,
+        "ticket": "0161234567890",
+        "loyalty_airline": "UA",
+        "loyalty_number": "AB123456",
+        "bag_count": 2,
         "document": {"type": "P", "number": "X1234567", "country": "US"},
         "bags": [{"tag": "0016123456", "weight_kg": "23"}, {"tag": "0016123457", "weight_kg": "22.7"}],
-    }  # fmt: skip
+    }
 
 
 def test_without_a_membership_or_document_the_message_is_the_journey_s() -> None:

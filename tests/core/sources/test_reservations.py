@@ -46,12 +46,28 @@ def test_the_order_holds_what_belongs_to_no_single_passenger() -> None:
     facts = dict(order.facts)
     assert [s["leg"] for s in facts.pop("segments")] == [EWR, IAH, IAH]
     assert facts == {
-        "locator": "K7Q2ZP", "owner": "UA", "created": 1_358_690_591_000_000, "version": 3, "status": "active", "cancelled": False,
-        "channel": "agency", "country": "US", "agency_iata": "05123456", "agency_name": "Acme Travel", "passenger_count": 3, "segment_count": 2,
-        "origin": "EWR", "destination": "LAX", "price": {"amount": "1234.50", "currency": "USD"}, "remarks": ["CALL BEFORE CHANGES"],
-        "contacts": [{"kind": "phone", "of": "booker", "value": "(212) 555-0100"}, {"kind": "phone", "of": "agency", "value": "+12125550199"}],
+        "locator": "K7Q2ZP",
+        "owner": "UA",
+        "created": 1_358_690_591_000_000,
+        "version": 3,
+        "status": "active",
+        "cancelled": False,
+        "channel": "agency",
+        "country": "US",
+        "agency_iata": "05123456",
+        "agency_name": "Acme Travel",
+        "passenger_count": 3,
+        "segment_count": 2,
+        "origin": "EWR",
+        "destination": "LAX",
+        "price": {"amount": "1234.50", "currency": "USD"},
+        "remarks": ["CALL BEFORE CHANGES"],
+        "contacts": [
+            {"kind": "phone", "of": "booker", "value": "(212) 555-0100"},
+            {"kind": "phone", "of": "agency", "value": "+12125550199"},
+        ],
         "ssrs": [{"code": "OTHS", "status": "HK", "sensitive": False, "text": "VIP PARTY"}],
-    }  # fmt: skip
+    }
 
 
 def test_a_passenger_is_named_by_the_strongest_identifier_of_their_own() -> None:
@@ -68,11 +84,22 @@ def test_a_passenger_is_named_by_the_strongest_identifier_of_their_own() -> None
         Relation(Entity("identifier", Identifier("pnr", "K7Q2ZP|SMITH")), "finds", profile),
     }
     assert john.facts == {
-        "locator": "K7Q2ZP", "passenger_type": "ADT", "surname": "SMITH", "given": "JOHNMR", "title": "MR", "birth_date": "1970-01-02",
-        "gender": "M", "language": "en", "residence": "US", "loyalty_airline": "UA", "loyalty_number": "AB123456", "order_status": "active",
-        "channel": "agency", "email": "John.Smith@Example.com",
+        "locator": "K7Q2ZP",
+        "passenger_type": "ADT",
+        "surname": "SMITH",
+        "given": "JOHNMR",
+        "title": "MR",
+        "birth_date": "1970-01-02",
+        "gender": "M",
+        "language": "en",
+        "residence": "US",
+        "loyalty_airline": "UA",
+        "loyalty_number": "AB123456",
+        "order_status": "active",
+        "channel": "agency",
+        "email": "John.Smith@Example.com",
         "document": {"type": "P", "number": "X1234567", "country": "US", "expires": "2020-01-01"},
-    }  # fmt: skip
+    }
     assert (john.region, son.region) == ("US", "")
 
 
@@ -89,12 +116,26 @@ def test_a_segment_of_a_passenger_is_their_journey() -> None:
         Relation(Entity("identifier", Identifier("ticket", "0161234567890")), "finds", journey),
     }
     assert draft.facts == {
-        "locator": "K7Q2ZP", "surname": "SMITH", "given": "JOHNMR", "passenger_type": "ADT", "leg": EWR, "airline": "UA", "number": "1545",
-        "origin_date": "2013-02-08", "departure": "EWR", "arrival": "IAH", "departure_time": 1_360_318_500_000_000,
-        "arrival_time": 1_360_333_140_000_000, "class": "Y", "status": "HK", "cancelled": False, "ticket": "0161234567890",
-        "coupon_status": "O", "meal": "VGML",
+        "locator": "K7Q2ZP",
+        "surname": "SMITH",
+        "given": "JOHNMR",
+        "passenger_type": "ADT",
+        "leg": EWR,
+        "airline": "UA",
+        "number": "1545",
+        "origin_date": "2013-02-08",
+        "departure": "EWR",
+        "arrival": "IAH",
+        "departure_time": 1_360_318_500_000_000,
+        "arrival_time": 1_360_333_140_000_000,
+        "class": "Y",
+        "status": "HK",
+        "cancelled": False,
+        "ticket": "0161234567890",
+        "coupon_status": "O",
+        "meal": "VGML",
         "ssrs": [{"code": "VGML", "request": f"VGML {EWR}", "status": "HK", "sensitive": False, "text": "NO EGGS"}],
-    }  # fmt: skip
+    }
 
 
 def test_after_a_schedule_change_on_the_same_leg_the_new_segment_comes_last() -> None:
@@ -140,8 +181,10 @@ def test_a_request_without_a_segment_holds_for_all_and_its_text_is_health_if_it_
     drafts = of(family(), "segment_changed", "JANE")
     chairs = [ssr for d in drafts for ssr in d.facts["ssrs"] if ssr["code"] == "WCHR"]
     assert [(ssr["status"], ssr["care_text"], ssr["sensitive"]) for ssr in chairs] == [
-        (None, "KNEE SURGERY", True), ("HK", "KNEE SURGERY", True), ("HK", "KNEE SURGERY", True),
-    ]  # fmt: skip
+        (None, "KNEE SURGERY", True),
+        ("HK", "KNEE SURGERY", True),
+        ("HK", "KNEE SURGERY", True),
+    ]
     assert all("text" not in ssr for ssr in chairs)
     assert [d.facts.get("seat_reserved") for d in drafts] == [None, "12A", None]
 
@@ -157,7 +200,10 @@ def test_a_ticket_without_coupons_is_for_all_segments() -> None:
 def five(**shared: Any) -> Decoded:
     """Five passengers of one booker; `shared` is written on each of them."""
     people = [{"ref": i, "surname": "PARK", "given": name} | shared for i, name in enumerate(("AMI", "BEN", "CLO", "DAN", "EVA"), 1)]
-    contacts = [{"kind": "email", "value": "boss@example.com", "of": "booker"}, {"kind": "phone", "value": "+12125550100", "of": "booker"}]
+    contacts: list[dict[str, Any]] = [
+        {"kind": "email", "value": "boss@example.com", "of": "booker"},
+        {"kind": "phone", "value": "+12125550100", "of": "booker"},
+    ]
     contacts += [
         {"kind": kind, "value": v, "of": "passenger", "passenger": i} for i in range(1, 6) for kind, v in [("email", "pa@example.com")]
     ]
@@ -202,8 +248,10 @@ def test_further_own_contacts_are_kept_and_find_too() -> None:
 def test_father_and_son_of_one_name_have_journeys_of_their_own() -> None:
     keys = [d.entities[0].key for d in of(family(), "segment_changed") if d.facts["leg"] == EWR]
     assert [k.value for k in keys if isinstance(k, Identifier)] == [
-        f"{EWR}|K7Q2ZP|SMITH/JOHN", f"{EWR}|K7Q2ZP|SMITH/JANE", f"{EWR}|K7Q2ZP|SMITH/JOHN#3",
-    ]  # fmt: skip
+        f"{EWR}|K7Q2ZP|SMITH/JOHN",
+        f"{EWR}|K7Q2ZP|SMITH/JANE",
+        f"{EWR}|K7Q2ZP|SMITH/JOHN#3",
+    ]
 
 
 # -- nothing is lost, nothing is where it does not belong ---------------------------------------------------------------
@@ -222,9 +270,18 @@ def test_each_part_holds_its_own_only() -> None:
     john, jane, son = (d.native for d in of(found, "passenger_changed"))
     (order,) = (d.native for d in of(found, "order_changed"))
     for text, holder in (
-        ("X1234567", john), ("NO EGGS", john), ("John.Smith@Example.com", john), ("0161234567890", john), ("7770001", john),
-        ("KNEE SURGERY", jane), ("016-1234567891", jane), ("2005-05-05", son), ("+12125550199", order), ("CALL BEFORE", order), ("VIP PARTY", order),
-    ):  # fmt: skip
+        ("X1234567", john),
+        ("NO EGGS", john),
+        ("John.Smith@Example.com", john),
+        ("0161234567890", john),
+        ("7770001", john),
+        ("KNEE SURGERY", jane),
+        ("016-1234567891", jane),
+        ("2005-05-05", son),
+        ("+12125550199", order),
+        ("CALL BEFORE", order),
+        ("VIP PARTY", order),
+    ):
         assert [part is holder for part in (john, jane, son, order)] == [text in part for part in (john, jane, son, order)], (
             "part of another"
         )
