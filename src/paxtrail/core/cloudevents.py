@@ -40,6 +40,12 @@ def open_record(record: Record) -> tuple[Envelope, bytes]:
     return _envelope(attributes, record.arrival), data
 
 
+def sequence(envelope: Envelope) -> int:
+    """The extension `sequence` as a number, 0 if there is none or it is no number of 64 bits."""
+    text = envelope.extra.get("sequence", "")
+    return number if text.isascii() and text.isdecimal() and len(text) < 20 and (number := int(text)) < 2**63 else 0
+
+
 def is_structured(value: Json) -> bool:
     """Whether a JSON value looks like a CloudEvent in structured mode."""
     return isinstance(value, dict) and "specversion" in value

@@ -7,7 +7,7 @@ goes before .X, because a loading scan may repeat the screening result:
     DEL of BSM/BTM → cancelled · BNS or .B/UNS → not_seen · BUM or .B/OFF → offloaded · .B/NAL → loaded · .B/OND, .B/ONA → on_hand
     BPM: source X with .J/D → delivered, source X → arrived · .U or .J/R (reconciled on loading) → loaded · result in .X → screened ·
     else sorted
-    BTM, BSM from T → transfer · BSM with RUSH or a rush tag → rushed · BSM from L or R → accepted · BSM CHG or from X → nothing
+    BTM → transfer · BSM with RUSH or a rush tag → rushed · BSM from T → transfer, from L or R → accepted · BSM CHG or from X → nothing
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from paxtrail.core.airports import zone
+from paxtrail.core.cloudevents import sequence
 from paxtrail.core.normalise import flight, given_key, leg_key, name_key, surname_key
 from paxtrail.core.normalise import locator as normal_locator
 from paxtrail.core.records import Draft, Entity, Envelope, Identifier, Json, Relation
@@ -52,8 +53,7 @@ _POUND = 0.45359237
 
 def decode(envelope: Envelope, body: bytes) -> list[Draft]:
     """One event for each licence plate of the record's messages."""
-    received = envelope.arrival if envelope.time is None else envelope.time
-    return [draft for group in read(_text(body)) for draft in _drafts(group, received)]
+    return [draft for group in read(_text(body)) for draft in _drafts(group, envelope)]
 
 
 def assemble(natives: list[str]) -> bytes:
@@ -85,7 +85,8 @@ class _Wrapped(msgspec.Struct):
     text: str
 
 
-def _drafts(group: Group, received: int) -> list[Draft]:
+def _drafts(group: Group, envelope: Envelope) -> list[Draft]:
+    received = envelope.arrival if envelope.time is None else envelope.time
     facts, leg, inbound = _facts(group, received)
     event_time = facts.get("at", received)
     station_leg = inbound if facts["source_indicator"] == "X" else leg
@@ -114,6 +115,9 @@ def _drafts(group: Group, received: int) -> list[Draft]:
                 owner=Identifier("bag", f"{tag.number}|{leg or inbound or day}"),
                 entities=(bag, *journeys),
                 relations=tuple(relations),
+                source_sequence=sequence(envelope),
+                controller=envelope.extra.get("controller", ""),
+                region=envelope.extra.get("region", ""),
             )
         )
     return drafts
@@ -148,9 +152,9 @@ def _custody(group: Group, tag: Tag, facts: dict[str, Json]) -> str | None:
         return "transfer"
     if group.action or source == "X":
         return None
-    if source == "T":
-        return "transfer"
-    return "rushed" if "RUSH" in facts.get("exceptions", ()) or tag.number[0] == "2" else "accepted"
+    if "RUSH" in facts.get("exceptions", ()) or tag.number[0] == "2":
+        return "rushed"
+    return "transfer" if source == "T" else "accepted"
 
 
 def _facts(group: Group, received: int) -> tuple[dict[str, Json], str | None, str | None]:

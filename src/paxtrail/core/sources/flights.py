@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from paxtrail.core.cloudevents import sequence
 from paxtrail.core.normalise import airline, flight_number, iso_date, leg_key, timestamp
 from paxtrail.core.records import Draft, Entity, Envelope, Identifier, Json
 from paxtrail.core.sources import flights_xml
@@ -48,8 +49,8 @@ def decode(envelope: Envelope, body: bytes) -> list[Draft]:
     stamp = root.attributes.get("TimeStamp", "").strip()
     received = envelope.arrival if envelope.time is None else envelope.time
     event_time = _instant(stamp, "TimeStamp") if stamp else received
-    natives = _natives(document, root, legs)
-    return [_draft(leg, event_time, native, index) for index, (leg, native) in enumerate(zip(legs, natives, strict=True))]
+    natives = _natives(document, legs)
+    return [_draft(leg, envelope, event_time, native, f"FlightLeg[{i}]") for i, (leg, native) in enumerate(zip(legs, natives, strict=True))]
 
 
 def assemble(natives: list[str]) -> bytes:
@@ -73,7 +74,7 @@ def _legs(document: Document) -> tuple[Node, list[Node]]:
     return root, legs
 
 
-def _natives(document: Document, root: Node, legs: list[Node]) -> list[str]:
+def _natives(document: Document, legs: list[Node]) -> list[str]:
     """For each leg the message as written, with the other legs cut out."""
     gaps: list[str] = []
     start = 0
@@ -84,8 +85,7 @@ def _natives(document: Document, root: Node, legs: list[Node]) -> list[str]:
     return [head + document.slice(leg.start, leg.end) + between + tail for leg in legs]
 
 
-def _draft(leg: Node, event_time: int, native: str, index: int) -> Draft:
-    at = f"FlightLeg[{index}]"
+def _draft(leg: Node, envelope: Envelope, event_time: int, native: str, at: str) -> Draft:
     identifier = leg.first("LegIdentifier")
     if identifier is None:
         raise Refusal("missing_leg", "the leg has no LegIdentifier", at)
@@ -99,6 +99,9 @@ def _draft(leg: Node, event_time: int, native: str, index: int) -> Draft:
         native=native,
         owner=Identifier("flight", key),
         entities=(Entity("flight", key),),
+        source_sequence=sequence(envelope),
+        controller=envelope.extra.get("controller", ""),
+        region=envelope.extra.get("region", ""),
     )
 
 

@@ -32,7 +32,10 @@ _CODECS = {
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """An element: local name, attributes by local name, own text, children, and where it stands in the document (bytes)."""
+    """An element: local name, attributes by local name, own text, children, and where it starts in the document (bytes).
+
+    `end` is known of the root's children only; nobody cuts out anything deeper.
+    """
 
     name: str
     attributes: dict[str, str]
@@ -111,9 +114,9 @@ def _parsed(data: bytes, *, shift: bool) -> Node:
 
     def end(_: str) -> None:
         node = stack.pop()
-        # In an end handler the index is where the end tag starts; of <empty/> it is where the tag starts.
-        at = parser.CurrentByteIndex
-        node.end = data.index(b">", at if data.startswith(b"</", at) else _tag_end(data, at)) + 1 - offset
+        if len(stack) == 1:
+            tag = _tag_end(data, node.start + offset)
+            node.end = (tag if data[tag - 1 : tag] == b"/" else data.index(b">", parser.CurrentByteIndex)) + 1 - offset
 
     def text(content: str) -> None:
         if stack:
@@ -138,7 +141,7 @@ def _parsed(data: bytes, *, shift: bool) -> Node:
 
 
 def _tag_end(data: bytes, start: int) -> int:
-    """Place of the ">" that ends an empty element's tag; one inside a quoted attribute value is not it."""
+    """Place of the ">" that ends a start tag; one inside a quoted attribute value is not it."""
     quote = 0
     for place in range(start, len(data)):
         byte = data[place]
