@@ -89,7 +89,7 @@ class ReadLog:
             self._wake.clear()
             if self._journal.exists() and loop.time() - drained >= _DRAIN_S:
                 drained = loop.time()
-                await self._drain()
+                await self.drain()
             while self._waiting:
                 group = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MAX_GROUP))]
                 await self._commit(group)
@@ -136,8 +136,10 @@ class ReadLog:
             if not waiting.done.done():
                 waiting.done.set_result(None)
 
-    async def _drain(self) -> None:
+    async def drain(self) -> None:
         """Moves the journal into the vault; a crash between the two leaves a read recorded twice, never lost."""
+        if not self._journal.exists():
+            return
         rows = [orjson.loads(line) for line in self._journal.read_bytes().splitlines() if line.endswith(b"]")]
         with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
             if rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from paxtrail.adapters.vault import AsyncVault
@@ -13,6 +13,7 @@ from paxtrail.serving.access import Way
 from paxtrail.serving.store import guarded
 
 _SEALED = re.compile(r"sealed:([a-z_]+):([0-9a-f]{32}):")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _SHOWN_OF_MASKED = 3
 _DOTS = "•••"
 
@@ -23,6 +24,10 @@ class Eyes:
     def __init__(self, ways: Mapping[str, Way], keys: Mapping[str, bytes | None]) -> None:
         self._ways = ways
         self._keys = keys
+
+    def sees(self, class_: str) -> bool:
+        """Whether the caller gets anything at all of this class."""
+        return class_ in self._ways
 
     def __call__(self, sealed: str) -> Json:
         """The value as this caller sees it; None where it may not see it, or nobody can any more."""
@@ -40,8 +45,10 @@ class Eyes:
 
 
 def masked(value: Json) -> Json:
-    """A value of which only the last three characters of each text remain; short texts and numbers vanish whole."""
+    """A value of which only the last three characters of each text remain; short texts, dates and numbers vanish whole."""
     if isinstance(value, str):
+        if _DATE.fullmatch(value):
+            return _DOTS
         return _DOTS + (value[-_SHOWN_OF_MASKED:] if len(value) > 2 * _SHOWN_OF_MASKED else "")
     if isinstance(value, dict):
         return {name: masked(member) for name, member in value.items()}
@@ -50,13 +57,30 @@ def masked(value: Json) -> Json:
     return None if value is None else _DOTS
 
 
+def without_sensitive(document: dict[str, Any]) -> dict[str, Any]:
+    """The document without requests that are sensitive by their very code (a wheelchair, a medical case), for who may not see health."""
+    for holder in (document, document.get("attributes")):
+        if not isinstance(holder, dict):
+            continue
+        requests = holder.get("ssrs")
+        if isinstance(requests, dict):
+            holder["ssrs"] = {code: request for code, request in requests.items() if not _sensitive(request)}
+        elif isinstance(requests, list):
+            holder["ssrs"] = [request for request in requests if not _sensitive(request)]
+    return document
+
+
+def _sensitive(request: Json) -> bool:
+    return isinstance(request, dict) and bool(request.get("sensitive"))
+
+
 def owners(ways: Mapping[str, Way], texts: Iterable[str]) -> set[str]:
     """Owners whose keys are needed to show these documents to a caller with these ways."""
     opened = {class_ for class_, way in ways.items() if way != "icon"}
     return {owner for text in texts for class_, owner in _SEALED.findall(text) if class_ in opened} if opened else set()
 
 
-async def eyes(vault: AsyncVault, ways: Mapping[str, Way], texts: Iterable[str]) -> Callable[[str], Any]:
+async def eyes(vault: AsyncVault, ways: Mapping[str, Way], texts: Iterable[str]) -> Eyes:
     """What opens the sealed values of these documents; Unavailable if keys are needed and the vault does not answer."""
     needed = owners(ways, texts)
     return Eyes(ways, await guarded(vault.keys(needed)) if needed else {})

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from paxtrail.adapters.vault import AsyncVault
-from paxtrail.core import views
+from paxtrail.core import identity, views
 from paxtrail.core.attributes import AttributeTable
-from paxtrail.core.records import Identifier, Json
+from paxtrail.core.records import Identifier
 from paxtrail.errors import NotFound
 from paxtrail.serving import paging, seeing
 from paxtrail.serving.access import Caller
@@ -22,7 +22,7 @@ from paxtrail.serving.reads import Read, ReadLog
 from paxtrail.serving.statements import TIMELINE
 from paxtrail.serving.store import Store, guarded
 
-Eyes = Callable[[str], Json]
+Eyes = seeing.Eyes
 _AFTER_ALL = 2**63 - 1
 
 
@@ -61,8 +61,8 @@ class Viewing:
         """NotFound if the caller is a customer and none of `customers` is that customer: others' ids are as good as unknown."""
         if not caller.own_only:
             return
-        who = Identifier("idp", f"{caller.principal.issuer}|{caller.principal.subject}")
-        token = (await self.tokens([who])).get(who)
+        who = identity.idp_identifier(caller.principal.issuer, caller.principal.subject)
+        token = None if who is None else (await self.tokens([who])).get(who)
         if token is None or (await self.documents.customer_id(token)) not in customers:
             raise NotFound("customer")
 
@@ -74,6 +74,8 @@ class Viewing:
         """The document as this caller sees it now."""
         table = self._profile if entity == "customer" else None
         document = views.present(orjson.loads(found[2]), table, unseal=eyes, as_of=asked.at, internal=asked.caller.internal)
+        if not eyes.sees("health"):
+            seeing.without_sensitive(document)
         document["version"] = found[1]
         return document
 
