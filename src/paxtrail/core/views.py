@@ -17,7 +17,6 @@ from paxtrail.core.records import Json
 MINUTE = 60_000_000
 CANCELLED_CODES = frozenset({"DX", "CX", "CNL"})
 DIVERTED_CODES = frozenset({"DV"})
-BY_CARRIER = frozenset({"UN", "UC", "NO", "HX"})
 SEALED = "sealed:"
 
 PUBLIC: dict[str, frozenset[str]] = {
