@@ -45,9 +45,7 @@ _ACTIONS = {
 }
 _FRAMES = {"read", "write"}
 _STREAMS = {"readStream", "writeStream", "withWatermark", "isStreaming", "dropDuplicatesWithinWatermark", "foreachBatch"}
-_SUPPRESSION = re.compile(
-    r"#\s*(?:noqa|type:\s*ignore|pragma:|ruff:|pylint:|nosec|mypy:)(?P<codes>[^#]*)(?P<reason>#.*)?"
-)
+_SUPPRESSION = re.compile(r"#\s*(?:noqa|type:\s*ignore|pragma:|ruff:|pylint:|nosec|mypy:)(?P<codes>[^#]*)(?P<reason>#.*)?")
 
 
 def modules(root: Path, *folders: str) -> Iterator[tuple[Path, ast.Module]]:
@@ -167,6 +165,8 @@ def _is_of_text_or_thread(call: ast.Call, method: ast.Attribute) -> bool:
     """`", ".join(…)` and `thread.join()` are not joins of tables."""
     if method.attr != "join":
         return False
+    if isinstance(method.value, ast.Attribute) and method.value.attr in ("pathsep", "sep", "linesep"):
+        return True
     return (isinstance(method.value, ast.Constant | ast.JoinedStr)) or (
         not call.args and all(key.arg == "timeout" for key in call.keywords)
     )

@@ -40,12 +40,13 @@ PLANTED: list[tuple[Law, str, str]] = [
 ]
 
 INNOCENT = """\"\"\"A program that wires.\"\"\"
+import os
 import threading
 
 
 def main(thread: threading.Thread) -> str:
     thread.join(timeout=3)
-    return ", ".join(["a", "b"])
+    return ", ".join(["a", os.pathsep.join(["b", "c"])])
 """
 
 
