@@ -131,7 +131,8 @@ class SpeedLayer:
 
     def process(self, frame: DataFrame, seq: int, ranges: kafka.Ranges) -> None:
         """The records of `frame` under number `seq`: door, Delta, serving store; PostgreSQL commits last."""
-        if kafka.size(ranges) > self.settings.stream.spread_above_rows:
+        # What was begun in parts is finished in parts, whatever the threshold says now.
+        if kafka.size(ranges) > self.settings.stream.spread_above_rows or spread.is_begun(self.connection, self.lane, seq):
             self._process_spread(frame, seq, ranges)
         else:
             self._process_here(frame, seq, ranges)

@@ -44,6 +44,12 @@ def begin(connection: psycopg.Connection[Any], lane: str, seq: int, records: int
     return int(row[0]), int(row[1])
 
 
+def is_begun(connection: psycopg.Connection[Any], lane: str, seq: int) -> bool:
+    """Whether this micro-batch was begun in parts."""
+    with connection.transaction(), connection.cursor() as cursor:
+        return is_committed(cursor, lane, seq, 0)
+
+
 def write_parts(events: DataFrame, settings: Settings, *, seq: int, epoch: int, parts: int) -> None:
     """Every part of the batch that is not committed yet, each in one transaction of an executor."""
     routed = events.mapInArrow(_route(parts), ROUTED).repartition(parts, "part")
