@@ -47,7 +47,8 @@ def _flights(world: World) -> None:
         for notice in aidx.notices(flight):
             world.tell(notice.at, "flights", opaque(flight.leg), partial(aidx.body, (notice,)))
         world.answers.flights[flight.leg] = {
-            "status": "DX" if flight.cancelled_at is not None else "DV" if flight.diverted_to else "OP",
+            "status": "cancelled" if flight.cancelled_at is not None else "diverted" if flight.diverted_to else "arrived",
+            "status_code": "DX" if flight.cancelled_at is not None else "DV" if flight.diverted_to else "OP",
             "cancelled": flight.cancelled_at is not None,
             "departure_delay": flight.departure_delay,
             "arrival_delay": flight.arrival_delay,

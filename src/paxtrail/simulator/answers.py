@@ -43,7 +43,8 @@ class Answers:
         known = self._known[identifier]
         if account:
             known.surname_of_account = surname
-        known.surname = surname
+        else:
+            known.surname = surname
 
     def account(self, identifier: str, tier: str | None, balance: int, at: int, sequence: int) -> None:
         """State of an account as last told: by time, then sequence. No tier: the message does not say."""
@@ -138,7 +139,7 @@ class Answers:
             "key": identifiers[0],
             "identifiers": identifiers,
             "surname": next((surname for surname in surnames if surname), ""),
-            "surnames": sorted({part.surname for part in parts if part.surname}),
+            "surnames": sorted({surname for surname in surnames if surname}),
             "tier": next((part.tier for part in parts if part.tier), None),
             "miles": max(balances)[2] if balances else None,
             "journeys": [[leg, outcome] for (leg, _locator, _name), outcome in zip(journeys, outcomes, strict=True)],

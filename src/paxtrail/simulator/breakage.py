@@ -24,8 +24,13 @@ Wreck = tuple[str, Callable[[Message], Message]]
 def broken(message: Message, rng: Random) -> tuple[str, Message]:
     """(refusal code, record): `message` under an id of its own, spoilt in one of the ways its format knows."""
     spoilt = message._replace(headers=message.headers | {"ce_id": message.headers["ce_id"] + BROKEN})
-    code, wreck = rng.choice(_XML if message.source == "flights" else _TYPE_B if message.source == "baggage" else _JSON)
+    code, wreck = rng.choice(ways(message.source))
     return code, wreck(spoilt)
+
+
+def ways(source: str) -> tuple[Wreck, ...]:
+    """Every way to break a message of the source, each with its refusal code."""
+    return {"flights": _XML, "baggage": _TYPE_B}.get(source, _JSON)
 
 
 def contradicted(body: bytes, source: str) -> bytes:

@@ -91,7 +91,7 @@ class Luggage:
         if rush is None or rush.off_actual is None or self.rng.random() < 0.15:
             return
         hurried = typeb.Label(
-            tag, 1, rush, label.surname, label.given, label.locator, label.cabin, label.seat, label.sequence, label.weight, label.title
+            tag, 1, rush, label.surname, label.given, "", label.cabin, label.seat, label.sequence, label.weight, label.title
         )
         at = rush.off_actual - 80 * MINUTE
         self._scan(hurried, at, "rushed", typeb.sourced(hurried, rush=True), astray=True)

@@ -238,7 +238,6 @@ class Sales:
             identifiers = traveller.identifiers(booking)
             answers.person(*identifiers)
             answers.named(identifiers[0], traveller.surname)
-            answers.named(identifiers[-1], traveller.surname)
             for segment in booking.segments:
                 answers.travels(identifiers[0], booking.journey(traveller, segment), _outcome(segment))
             for service in booking.services:

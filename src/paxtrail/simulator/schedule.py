@@ -6,10 +6,9 @@ import csv
 import importlib.util
 import io
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from random import Random
 
@@ -141,13 +140,14 @@ def _thinned(rows: list[_Row], limit: int | None) -> list[_Row]:
     return [rows[n * len(rows) // limit] for n in range(limit)]
 
 
+@lru_cache(maxsize=16)
 def _flights_of(day: date) -> list[_Row]:
-    return [_row(fields, day) for fields in _lines() if (int(fields["month"]), int(fields["day"])) == (day.month, day.day)]
-
-
-def _lines() -> Iterator[dict[str, str]]:
+    """The flights of a day, in the order of the data."""
+    mark = f"{day.year},{day.month},{day.day},"
     with zipfile.ZipFile(_package_data() / "flights.csv.zip") as archive, archive.open("flights.csv") as file:
-        yield from csv.DictReader(io.TextIOWrapper(file, "utf-8"))
+        lines = io.TextIOWrapper(file, "utf-8")
+        names = next(lines)
+        return [_row(fields, day) for fields in csv.DictReader([names, *(line for line in lines if line.startswith(mark))])]
 
 
 def _clock(day: date, hhmm: str, tz: str) -> int:

@@ -24,6 +24,7 @@ class Label:
     surname: str
     given: str
     locator: str
+    """Empty on a rush label: the bag flies without its owner."""
     cabin: str
     seat: str
     sequence: int
@@ -96,7 +97,7 @@ def _plates(label: Label) -> str:
 
 
 def _owner(label: Label) -> list[str]:
-    return [f".P/{label.surname}/{label.given}{label.title}", f".L/{label.locator}"]
+    return [f".P/{label.surname}/{label.given}{label.title}", f".L/{label.locator}" if label.locator else ""]
 
 
 def _processing_time(at: int) -> str:
