@@ -43,7 +43,7 @@ def test_a_surname_that_looks_like_a_title_stays_whole(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["DRAKE", "AMR", "BADR", "TOMS", "ALEKSANDR", "ALEXANDR", "ADAMS", "MISSY", "MRINAL", "DRAGAN", "MSTISLAV"]
+    "name", ["DRAKE", "LMR", "AMR", "BADR", "TOMS", "ALEKSANDR", "ALEXANDR", "ADAMS", "MISSY", "MRINAL", "DRAGAN", "MSTISLAV"]
 )
 def test_a_given_name_that_looks_like_a_title_stays_whole(name: str) -> None:
     assert normalise.given_key(name) == name
@@ -70,6 +70,7 @@ def test_a_leg_has_one_key_however_its_number_is_written() -> None:
     assert normalise.leg_key("UA", "1545", "2013-02-08", "EWR") == "UA1545/2013-02-08/EWR"
     assert normalise.leg_key(" ua", "01545", "2013-02-08", "ewr") == "UA1545/2013-02-08/EWR"
     assert normalise.leg_key("UA", "0099", "2013-02-08", "IAH", "a") == "UA99A/2013-02-08/IAH"
+    assert normalise.flight_number("0000") == ("0", "")
     assert normalise.leg_key("UA", "99A", "2013-02-08", "IAH") == "UA99A/2013-02-08/IAH"
 
 
@@ -179,6 +180,9 @@ def test_an_address_has_one_spelling(text: str, address: str | None) -> None:
         ("0000000", "US", None),
         ("+1 111 111 1111", None, None),
         ("555-01", "US", None),
+        ("555-0100", "US", None),
+        ("+49 3012", None, None),
+        ("+44 777 777 7777", None, None),
         ("not a number", "US", None),
         ("", "US", None),
         ("1" * 80, "US", None),

@@ -109,7 +109,7 @@ def flight_number(text: str) -> tuple[str, str]:
     match = _NUMBER.fullmatch(text.strip().upper())
     if not match:
         raise ValueError("not a flight number")
-    return match[1].lstrip("0") or "0", match[2]
+    return match[1], match[2]
 
 
 def flight(text: str) -> tuple[str, str, str]:
@@ -236,8 +236,8 @@ def email(text: str) -> str | None:
 def phone(text: str, region_hint: str | None = None) -> str | None:
     """E.164 number, or None if it cannot be one. `region_hint` (ISO country) reads national spellings.
 
-    Fewer than seven digits or one digit repeated (0000000) are no numbers; possible length is asked for, not assignment, because
-    numbering plans change faster than the library.
+    Fewer than seven digits or one digit repeated (0000000) are no numbers, nor are local ones without their
+    area code; possible length is asked for, not assignment, because numbering plans change faster than the library.
     """
     if len(text) > 64:
         return None
@@ -249,6 +249,6 @@ def phone(text: str, region_hint: str | None = None) -> str | None:
     except phonenumbers.NumberParseException:
         return None
     national = str(number.national_number)
-    if not phonenumbers.is_possible_number(number) or len(set(national)) == 1:
+    if phonenumbers.is_possible_number_with_reason(number) != phonenumbers.ValidationResult.IS_POSSIBLE or len(set(national)) == 1:
         return None
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)

@@ -70,6 +70,7 @@ def test_memberships_are_one_however_they_are_written() -> None:
         (b"{", "bad_json", ""),
         (b"[]", "bad_field", "$"),
         (b'{"event":"\xff"}', "bad_encoding", ""),
+        (data("loyalty/miles.json").replace(b'"posting"', b'"unknown":"\xff","posting"'), "bad_encoding", ""),
         (b'{"event":"account_updated","x":' + b"[" * 200_000, "json_depth", ""),
         (changed(ACCOUNT, "event", "Secret"), "unknown_type", "$.event"),
         (changed(ACCOUNT, "event"), "missing_field", "$.event"),

@@ -321,6 +321,16 @@ def test_without_a_passenger_s_part_the_rest_is_still_a_reservation() -> None:
         (changed(FAMILY, "tickets.0.number", "Secret"), "bad_field", "$.tickets[0].number"),
         (changed(FAMILY, "price.amount", 123.45), "bad_field", "$.price.amount"),
         (changed(FAMILY, "pointOfSale.agency.name", "sealed:x"), "reserved_marker", "reservation.order_changed.agency_name"),
+        (changed(FAMILY, "passengers", [{"ref": i, "surname": "TOUR"} for i in range(1, 502)]), "too_many", "$"),
+        (
+            changed(
+                FAMILY | {"passengers": [{"ref": i, "surname": "TOUR"} for i in range(1, 501)]},
+                "segments",
+                [FAMILY["segments"][0] | {"ref": i} for i in range(1, 6)],
+            ),
+            "too_many",
+            "$",
+        ),
         (changed(FAMILY, "segments", [FAMILY["segments"][0] | {"ref": i} for i in range(1, 52)]), "too_many", "$"),
     ],
 )
