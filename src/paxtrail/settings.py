@@ -103,7 +103,7 @@ class Settings(_Part):
         conf = Path(os.environ.get("PAXTRAIL_CONF", ROOT / "conf"))
         values: dict[str, Any] = {}
         for file in (conf / "base.toml", conf / f"{name}.toml"):
-            _merge(values, tomllib.loads(file.read_text()))
+            _merge(values, tomllib.loads(file.read_text(encoding="utf-8")))
         values.update(env=name, conf=conf)
         for variable, text in os.environ.items():
             path = variable.removeprefix("PAXTRAIL_").lower().split("__")

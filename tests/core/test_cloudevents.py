@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.core.samples import ARRIVAL, BINARY, acceptance, record
 
 from paxtrail.core.cloudevents import open_record, sequence
 from paxtrail.core.records import Envelope, Record
 from paxtrail.errors import Refusal
-from tests.core.samples import ARRIVAL, BINARY, acceptance, record
 
 STRUCTURED = {"content-type": "application/cloudevents+json"}
 EVENT: dict[str, Any] = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t", "data": {"a": 1}}
@@ -146,7 +146,12 @@ def test_no_file_of_the_json_suite_is_a_cloud_event() -> None:
 
 
 def test_binary_mode_takes_attributes_from_headers_and_leaves_the_body_alone() -> None:
-    extensions = {"ce_time": "2013-02-08T10:00:00.25+01:00", "ce_sequence": "7", "ce_traceparent": "00-ab-cd-01", "content-type": "text/plain"}
+    extensions = {
+        "ce_time": "2013-02-08T10:00:00.25+01:00",
+        "ce_sequence": "7",
+        "ce_traceparent": "00-ab-cd-01",
+        "content-type": "text/plain",
+    }
     envelope, body = opened(record("baggage", b"\xff\0", headers=BINARY | extensions | {"other": "header"}))
     assert body == b"\xff\0"
     assert (envelope.id, envelope.source, envelope.type, envelope.arrival) == ("1", "test", "paxtrail.test.received", ARRIVAL)
@@ -197,8 +202,8 @@ def test_without_any_header_the_id_is_missing() -> None:
 
 
 def test_structured_data_keeps_every_digit_and_every_blank() -> None:
-    body = b'{"specversion":"1.0","id":"1","source":"s","type":"t","data":{ "n": 12.300000000000000000001 , "b":123456789012345678901234567890}}'
-    assert structured(body)[1] == b'{ "n": 12.300000000000000000001 , "b":123456789012345678901234567890}'
+    data = b'{ "n": 12.300000000000000000001 , "b":123456789012345678901234567890}'
+    assert structured(b'{"specversion":"1.0","id":"1","source":"s","type":"t","data":' + data + b"}")[1] == data
 
 
 @pytest.mark.parametrize(
@@ -263,11 +268,15 @@ def test_data_that_is_no_base64_is_refused(data: Any) -> None:
     assert code(record("booking", json.dumps(event), headers=STRUCTURED)) == ("bad_envelope", "data")
 
 
-@pytest.mark.parametrize("body", ["", "[]", "null", '"x"', "{", "[" * 100_000, '{"data":' * 100_000, b"\xff", json.dumps(EVENT).encode("utf-16")])
+@pytest.mark.parametrize(
+    "body", ["", "[]", "null", '"x"', "{", "[" * 100_000, '{"data":' * 100_000, b"\xff", json.dumps(EVENT).encode("utf-16")]
+)
 def test_a_structured_body_that_is_no_json_object_is_refused(body: str | bytes) -> None:
     assert code(record("booking", body, headers=STRUCTURED)) == ("bad_envelope", "body")
 
 
-@pytest.mark.parametrize(("text", "number"), [("7", 7), ("", 0), ("-1", 0), ("x", 0), ("٣", 0), (str(2**63 - 1), 2**63 - 1), (str(2**63), 0), ("9" * 5000, 0)])
+@pytest.mark.parametrize(
+    ("text", "number"), [("7", 7), ("", 0), ("-1", 0), ("x", 0), ("٣", 0), (str(2**63 - 1), 2**63 - 1), (str(2**63), 0), ("9" * 5000, 0)]
+)
 def test_the_sequence_extension_is_a_number_or_nothing(text: str, number: int) -> None:
     assert sequence(Envelope("1", "s", "t", extra={"sequence": text})) == number

@@ -9,16 +9,21 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.core.samples import ARRIVAL, BINARY, data, decoded, record, refused, schemas
 
 from paxtrail.core import sources
 from paxtrail.core.decoding import MAX_BODY, Decoded, decode, event_id, record_id
 from paxtrail.core.records import Draft, Envelope, Identifier
 from paxtrail.core.sources import SOURCES, Decoder, decoder
 from paxtrail.errors import Refusal
-from tests.core.samples import ARRIVAL, BINARY, data, decoded, record, refused, schemas
 
 RESERVATION: dict[str, Any] = {
-    "locator": "K7Q2ZP", "owner": "UA", "created": "2013-01-20T14:03:11Z", "version": 3, "updated": "2013-02-07T09:00:00Z", "status": "active",
+    "locator": "K7Q2ZP",
+    "owner": "UA",
+    "created": "2013-01-20T14:03:11Z",
+    "version": 3,
+    "updated": "2013-02-07T09:00:00Z",
+    "status": "active",
     "pointOfSale": {"country": "US", "agency": {"iata": "05123456", "name": "Acme Travel"}},
     "contacts": [
         {"kind": "email", "value": "secret@b.com", "of": "passenger", "passenger": 1},
@@ -26,35 +31,90 @@ RESERVATION: dict[str, Any] = {
         {"kind": "phone", "value": "+12125550199", "of": "agency"},
     ],
     "passengers": [
-        {"ref": 1, "type": "ADT", "surname": "SECRETO", "given": "JUANITO", "title": "MR", "birthDate": "1970-01-02", "gender": "M", "language": "en",
-         "residence": "US", "loyalty": {"airline": "UA", "number": "SE123456"}, "document": {"type": "P", "number": "X1234567", "country": "US"}},
+        {
+            "ref": 1,
+            "type": "ADT",
+            "surname": "SECRETO",
+            "given": "JUANITO",
+            "title": "MR",
+            "birthDate": "1970-01-02",
+            "gender": "M",
+            "language": "en",
+            "residence": "US",
+            "loyalty": {"airline": "UA", "number": "SE123456"},
+            "document": {"type": "P", "number": "X1234567", "country": "US"},
+        },
     ],
     "segments": [
-        {"ref": 1, "airline": "UA", "number": "1545", "from": "EWR", "to": "IAH", "departs": "2013-02-08T05:15:00-05:00",
-         "arrives": "2013-02-08T08:19:00-06:00", "class": "Y", "status": "HK"},
+        {
+            "ref": 1,
+            "airline": "UA",
+            "number": "1545",
+            "from": "EWR",
+            "to": "IAH",
+            "departs": "2013-02-08T05:15:00-05:00",
+            "arrives": "2013-02-08T08:19:00-06:00",
+            "class": "Y",
+            "status": "HK",
+        },
     ],
     "ssrs": [{"code": "VGML", "passenger": 1, "segment": 1, "status": "HK", "text": "SECRETTEXT"}],
     "tickets": [{"number": "0161234567890", "passenger": 1, "coupons": [{"segment": 1, "status": "O"}]}],
-    "price": {"amount": "123.45", "currency": "USD"}, "remarks": ["SECRETREMARK"],
-}  # fmt: skip
-CHECKIN: dict[str, Any] = {
-    "event": "accepted", "locator": "K7Q2ZP", "surname": "SECRETO", "given": "JUANITO",
-    "flight": {"airline": "UA", "number": "1545", "from": "EWR", "to": "IAH", "date": "2013-02-08"}, "at": "2013-02-08T09:00:00Z", "sequence": 17,
-    "seat": "12A", "cabin": "Y", "boardingNumber": 17, "channel": "kiosk", "bags": [{"tag": "0016123456", "weight": {"value": "23", "unit": "K"}}],
-    "ticket": "0161234567890", "loyalty": {"airline": "UA", "number": "SE123456"},
-}  # fmt: skip
-LOYALTY: dict[str, Any] = {
-    "event": "account_updated", "account": {"airline": "UA", "number": "SE123456"}, "at": "2013-02-08T09:00:00Z", "sequence": 5, "status": "active",
-    "tier": "GOLD", "tierExpires": "2013-12-31", "enrolled": "2010-05-01",
-    "member": {"surname": "Secreto", "given": "Juanito", "birthDate": "1970-01-02", "gender": "M", "email": "secret@b.com", "emailVerified": True,
-               "phone": "+12125550100", "residence": "US"},
-    "preferences": {"seat": "aisle", "meal": "VGML", "language": "en"}, "balance": 12345,
-}  # fmt: skip
-BOOKING: dict[str, Any] = {
-    "event": "step", "session": "s-1", "device": "d-1", "customer": {"loyalty": {"airline": "UA", "number": "SE123456"}}, "at": "2013-02-08T09:00:00Z",
-    "channel": "web", "step": "payment", "origin": "EWR", "destination": "LAX", "departs": "2013-03-01", "locator": "K7Q2ZP",
     "price": {"amount": "123.45", "currency": "USD"},
-}  # fmt: skip
+    "remarks": ["SECRETREMARK"],
+}
+CHECKIN: dict[str, Any] = {
+    "event": "accepted",
+    "locator": "K7Q2ZP",
+    "surname": "SECRETO",
+    "given": "JUANITO",
+    "flight": {"airline": "UA", "number": "1545", "from": "EWR", "to": "IAH", "date": "2013-02-08"},
+    "at": "2013-02-08T09:00:00Z",
+    "sequence": 17,
+    "seat": "12A",
+    "cabin": "Y",
+    "boardingNumber": 17,
+    "channel": "kiosk",
+    "bags": [{"tag": "0016123456", "weight": {"value": "23", "unit": "K"}}],
+    "ticket": "0161234567890",
+    "loyalty": {"airline": "UA", "number": "SE123456"},
+}
+LOYALTY: dict[str, Any] = {
+    "event": "account_updated",
+    "account": {"airline": "UA", "number": "SE123456"},
+    "at": "2013-02-08T09:00:00Z",
+    "sequence": 5,
+    "status": "active",
+    "tier": "GOLD",
+    "tierExpires": "2013-12-31",
+    "enrolled": "2010-05-01",
+    "member": {
+        "surname": "Secreto",
+        "given": "Juanito",
+        "birthDate": "1970-01-02",
+        "gender": "M",
+        "email": "secret@b.com",
+        "emailVerified": True,
+        "phone": "+12125550100",
+        "residence": "US",
+    },
+    "preferences": {"seat": "aisle", "meal": "VGML", "language": "en"},
+    "balance": 12345,
+}
+BOOKING: dict[str, Any] = {
+    "event": "step",
+    "session": "s-1",
+    "device": "d-1",
+    "customer": {"loyalty": {"airline": "UA", "number": "SE123456"}},
+    "at": "2013-02-08T09:00:00Z",
+    "channel": "web",
+    "step": "payment",
+    "origin": "EWR",
+    "destination": "LAX",
+    "departs": "2013-03-01",
+    "locator": "K7Q2ZP",
+    "price": {"amount": "123.45", "currency": "USD"},
+}
 BAGGAGE = "BSM\n.V/1LEWR\n.F/UA1545/08FEB/IAH/Y\n.N/0016123456002\n.S/Y/12A/C/017\n.W/K/2/38\n.P/SECRETO/JUANITO\n.L/K7Q2ZP\nENDBSM"
 SAMPLES = {
     "flights": data("flights/delayed.xml"),
@@ -136,9 +196,19 @@ def test_a_record_is_refused_with_the_right_code(source: str, body: bytes, heade
 @pytest.mark.parametrize("source", ["reservations", "checkin", "loyalty", "booking"])
 @pytest.mark.parametrize(
     "body",
-    [b"{" * 500_000, b"[" * 1_000_000, b'{"a":' * 150_000, b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}", b"\xff\xfe", b"null", b"[]", b'"text"', b"1e999"],
+    [
+        b"{" * 500_000,
+        b"[" * 1_000_000,
+        b'{"a":' * 150_000,
+        b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b"\xff\xfe",
+        b"null",
+        b"[]",
+        b'"text"',
+        b"1e999",
+    ],
     ids=["braces", "brackets", "objects", "deep member", "bytes", "null", "list", "text", "number"],
-)  # fmt: skip
+)
 def test_deep_or_foreign_json_is_refused_by_every_json_source(source: str, body: bytes) -> None:
     assert refused(source, body).code != "decoder_fault"
 
@@ -191,11 +261,12 @@ def outcome(source: str, body: bytes, headers: dict[str, str] | None = None) -> 
     """Decodes and holds the door to its promise: nothing but a Refusal, never the decoder's fault, no personal value in a reason."""
     try:
         return decode(record(source, body, headers=headers), schemas())
-    except Refusal as refusal:
-        assert refusal.code != "decoder_fault", refusal.reason
-        told = f"{refusal} {refusal.reason} {refusal.at}".upper()
-        assert not any(value in told for value in PERSONAL)
-        return None
+    except Refusal as caught:
+        refusal = caught
+    assert refusal.code != "decoder_fault", refusal.reason
+    told = f"{refusal} {refusal.reason} {refusal.at}".upper()
+    assert not any(value in told for value in PERSONAL)
+    return None
 
 
 @given(source=st.sampled_from(SOURCES), body=st.binary(max_size=300))
@@ -204,11 +275,53 @@ def test_arbitrary_bytes_are_refused_or_decoded(source: str, body: bytes) -> Non
 
 
 TOKENS = (
-    b"<", b">", b"/>", b"<!DOCTYPE a>", b"<![CDATA[", b"&amp;", b"&x;", b"\0", b"\xff", b"\n", b"\r\n", b"/", b".", b".N/0016123456999", b".F/", b".J/R///08FEB/9999L",
-    b"ENDBSM", b"BPM\n", b"DEL\n", b"{", b"}", b"[", b"]", b'"', b":", b",", b"null", b"1e400", b"-0", b"9" * 40, b'"\\ud800"', b"\\u0000", b"true",
-    "ß€İ\u202e\ufeff".encode(), b"sealed:name:x", b"2013-02-30", b"0001-01-01T00:00:00Z", b"9999-12-31T23:59:59-23:59", b"08FEB", b"29FEB", b'{"text":"',
-)  # fmt: skip
-EDITS = st.lists(st.tuples(st.sampled_from(("cut", "put", "copy", "flip")), st.floats(0, 1), st.floats(0, 0.2), st.sampled_from(TOKENS)), min_size=1, max_size=4)
+    b"<",
+    b">",
+    b"/>",
+    b"<!DOCTYPE a>",
+    b"<![CDATA[",
+    b"&amp;",
+    b"&x;",
+    b"\0",
+    b"\xff",
+    b"\n",
+    b"\r\n",
+    b"/",
+    b".",
+    b".N/0016123456999",
+    b".F/",
+    b".J/R///08FEB/9999L",
+    b"ENDBSM",
+    b"BPM\n",
+    b"DEL\n",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b'"',
+    b":",
+    b",",
+    b"null",
+    b"1e400",
+    b"-0",
+    b"9" * 40,
+    b'"\\ud800"',
+    b"\\u0000",
+    b"true",
+    "ß€İ\u202e\ufeff".encode(),
+    b"sealed:name:x",
+    b"2013-02-30",
+    b"0001-01-01T00:00:00Z",
+    b"9999-12-31T23:59:59-23:59",
+    b"08FEB",
+    b"29FEB",
+    b'{"text":"',
+)
+EDITS = st.lists(
+    st.tuples(st.sampled_from(("cut", "put", "copy", "flip")), st.floats(0, 1), st.floats(0, 0.2), st.sampled_from(TOKENS)),
+    min_size=1,
+    max_size=4,
+)
 
 
 def edited(body: bytes, edits: list[tuple[str, float, float, bytes]]) -> bytes:
@@ -227,7 +340,9 @@ def edited(body: bytes, edits: list[tuple[str, float, float, bytes]]) -> bytes:
 
 
 @given(source=st.sampled_from(SOURCES), edits=EDITS)
-def test_samples_with_random_edits_are_refused_or_decoded_and_can_be_put_together_again(source: str, edits: list[tuple[str, float, float, bytes]]) -> None:
+def test_samples_with_random_edits_are_refused_or_decoded_and_can_be_put_together_again(
+    source: str, edits: list[tuple[str, float, float, bytes]]
+) -> None:
     result = outcome(source, edited(SAMPLES[source], edits))
     if result is not None:
         again = outcome(source, decoder(source).assemble([draft.native for draft in result.drafts]))
@@ -236,13 +351,22 @@ def test_samples_with_random_edits_are_refused_or_decoded_and_can_be_put_togethe
 
 
 JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8) | st.sampled_from(["", "0", "UA", "\0"]),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8)
+    | st.sampled_from(["", "0", "UA", "\0"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=4,
 )
 
 
-@given(source=st.sampled_from(["reservations", "checkin", "loyalty", "booking"]), where=st.lists(st.integers(0, 30), min_size=1, max_size=4), value=JSON_VALUES)
+@given(
+    source=st.sampled_from(["reservations", "checkin", "loyalty", "booking"]),
+    where=st.lists(st.integers(0, 30), min_size=1, max_size=4),
+    value=JSON_VALUES,
+)
 def test_any_json_value_in_any_place_is_refused_or_decoded(source: str, where: list[int], value: Any) -> None:
     sample = json.loads(SAMPLES[source])
     node: Any = sample
@@ -256,14 +380,26 @@ def test_any_json_value_in_any_place_is_refused_or_decoded(source: str, where: l
     outcome(source, json.dumps(sample).encode())
 
 
-@given(headers=st.dictionaries(st.sampled_from([*BINARY, "ce_time", "ce_x", "ce-id", "ce_X", "content-type", "x"]), st.text(max_size=12) | st.sampled_from(
-    ["1.0", "application/cloudevents+json", "application/cloudevents", "2013-02-08T10:00:00Z", "\ud800", "%"]), max_size=8))  # fmt: skip
+@given(
+    headers=st.dictionaries(
+        st.sampled_from([*BINARY, "ce_time", "ce_x", "ce-id", "ce_X", "content-type", "x"]),
+        st.text(max_size=12)
+        | st.sampled_from(["1.0", "application/cloudevents+json", "application/cloudevents", "2013-02-08T10:00:00Z", "\ud800", "%"]),
+        max_size=8,
+    )
+)
 def test_any_headers_are_refused_or_read(headers: dict[str, str]) -> None:
     outcome("baggage", SAMPLES["baggage"], headers)
     outcome("booking", SAMPLES["booking"], headers)
 
 
-@given(members=st.dictionaries(st.sampled_from(["specversion", "id", "source", "type", "time", "data", "data_base64", "datacontenttype", "x"]), JSON_VALUES, max_size=9))
+@given(
+    members=st.dictionaries(
+        st.sampled_from(["specversion", "id", "source", "type", "time", "data", "data_base64", "datacontenttype", "x"]),
+        JSON_VALUES,
+        max_size=9,
+    )
+)
 def test_any_structured_envelope_is_refused_or_read(members: dict[str, Any]) -> None:
     whole = {"specversion": "1.0", "id": "1", "source": "s", "type": "t", "data": BOOKING} | members
     for event in (members, whole):

@@ -7,13 +7,15 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from tests.core.samples import ARRIVAL, acceptance, data, decoded, refused
 
 from paxtrail.core.records import Draft, Entity, Identifier, Relation
 from paxtrail.core.sources import baggage
-from tests.core.samples import ARRIVAL, acceptance, data, decoded, refused
 
 
-def message(*lines: str, type_: str = "BSM", version: str = ".V/1LEWR", flight: str = ".F/UA1545/08FEB/IAH/Y", tag: str = ".N/0016123456001") -> str:
+def message(
+    *lines: str, type_: str = "BSM", version: str = ".V/1LEWR", flight: str = ".F/UA1545/08FEB/IAH/Y", tag: str = ".N/0016123456001"
+) -> str:
     return "\n".join(line for line in (type_, version, flight, tag, *lines, f"END{type_}") if line)
 
 
@@ -296,7 +298,7 @@ def test_json_without_a_text_is_refused(wrapped: str) -> None:
         (message(".J/S/A/D/08FEB/1911Z", type_="BPM"), "from_the_future"),
         (message(".J/S/A/D/10FEB/0000Z", type_="BPM"), "from_the_future"),
     ],
-)  # fmt: skip
+)
 def test_what_is_cut_off_or_malformed_is_refused(body: str, code: str) -> None:
     assert refused("baggage", body).code == code
 

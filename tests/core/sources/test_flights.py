@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from tests.core.samples import acceptance, data, decoded, refused
 
 from paxtrail.core.records import Draft, Entity
 from paxtrail.core.sources import flights
-from tests.core.samples import acceptance, data, decoded, refused
 
 NAMESPACE = "http://www.iata.org/IATA/2007/00"
 IDENTIFIER = (
@@ -51,8 +51,14 @@ def test_every_accepted_sample_of_a_real_feed_gives_the_expected_leg_and_times()
         block = "on_block" if row["leg"] == "Arrival" else "off_block"
         names = ("scope", "airline", "number", "departure", "arrival", "origin_date", "status")
         assert [facts[name] for name in names] == [
-            row["leg"], row["airline"], row["flight_number"], row["departure"], row["arrival"], row["origin_date"], row["operational_status"]
-        ]  # fmt: skip
+            row["leg"],
+            row["airline"],
+            row["flight_number"],
+            row["departure"],
+            row["arrival"],
+            row["origin_date"],
+            row["operational_status"],
+        ]
         for kind in ("scheduled", "estimated", "actual"):
             assert facts.get(f"{block}_{kind}") == (instant(text) if (text := row[f"{kind}_block"]) else None)
         delay = (facts[f"{block}_estimated"] - facts[f"{block}_scheduled"]) // 60_000_000
@@ -199,9 +205,7 @@ def test_bytes_of_another_encoding_than_declared_are_refused(body: bytes) -> Non
     assert refused("flights", body).code == "bad_encoding"
 
 
-LAUGHS = (
-    '<!DOCTYPE l [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;&b;&b;">]>'
-)
+LAUGHS = '<!DOCTYPE l [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;&b;&b;">]>'
 
 
 @pytest.mark.parametrize(
@@ -249,7 +253,7 @@ LAUGHS = (
         (message(stamp="2013-02-08T19:10:01Z"), "from_the_future"),
         (message(stamp="2099-01-01T00:00:00Z"), "from_the_future"),
     ],
-)  # fmt: skip
+)
 def test_what_is_broken_or_dangerous_is_refused(body: str, code: str) -> None:
     assert refused("flights", body).code == code
 
