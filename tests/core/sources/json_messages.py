@@ -37,21 +37,27 @@ def sample(name: str) -> dict[str, Any]:
 def changed(message: dict[str, Any], path: str, value: Any = ...) -> bytes:
     """The message with `value` at a path such as "passengers.0.surname"; without a value, without that member."""
     message = copy.deepcopy(message)
-    *parents, last = [int(step) if step.isdigit() else step for step in path.split(".")]
+    *parents, last = path.split(".")
     place: Any = message
     for step in parents:
-        place = place[step]
+        place = place[_key(place, step)]
     if value is ...:
-        del place[last]
+        del place[_key(place, last)]
     else:
-        place[last] = value
+        place[_key(place, last)] = value
     return json.dumps(message).encode()
+
+
+def _key(place: Any, step: str) -> str | int:
+    return int(step) if isinstance(place, list) else step
 
 
 def paths(value: Any, at: str = "") -> Iterator[str]:
     """Every path inside a JSON value."""
     members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in members:
+        if "." in str(key):
+            continue
         yield f"{at}{key}"
         yield from paths(inner, f"{at}{key}.")
 
