@@ -23,6 +23,8 @@ from paxtrail.tables.silver import CORRECTIONS, STATES
 
 DERIVED = ("outcome", "history")
 """Entities the batch alone makes: nothing of the stream to compare them with."""
+EMPTY = "{}"
+"""Text of a state that is no more: an outcome that a late event took back."""
 _SLICE = 64
 """Ranges read from Delta at a time."""
 _ATTEMPTS = 5
@@ -176,12 +178,14 @@ def publish_range(
         if keys:
             served = _served(cursor, entity, keys, run.epoch)
             changed: list[str] = []
+            wanted: dict[str, State | None] = {}
             redefined = run.redefined_since(since, entity)
             for key in keys:
                 rows = served.get(key, {})
                 old = rows.get(0)
                 # What an incremental run did not fold is as it was published.
-                new = fresh.get(key) or (None if full else old)
+                new = fresh.get(key, None if full else old)
+                new = wanted[key] = None if new is not None and new.text == EMPTY else new
                 speed = [state for epoch, state in rows.items() if epoch > 0]
                 counts.published += 1
                 if _same(publication.tables.get(entity), old, speed, new):
@@ -196,7 +200,7 @@ def publish_range(
                     counts.healed += 1
                 else:
                     counts.drifted += 1
-            _replace(cursor, entity, keys, {key: rows.get(0) for key, rows in served.items()}, fresh, run.epoch, full)
+            _replace(cursor, entity, {key: rows.get(0) for key, rows in served.items()}, wanted, run.epoch)
             if changed:
                 bump(cursor, _changes(cursor, entity, changed), 0)
         cursor.execute(
@@ -232,7 +236,7 @@ def _served(cursor: psycopg.Cursor[Any], entity: str, keys: Sequence[str], epoch
 
 def _same(table: AttributeTable | None, old: State | None, speed: Sequence[State], new: State | None) -> bool:
     """Whether readers see by `new` what they saw by `old` with `speed`: equal text first, then equal values, then equal views."""
-    before = [state for state in (*([old] if old else []), *speed) if state.text != "{}"]
+    before = [state for state in (*([old] if old else []), *speed) if state.text != EMPTY]
     if new is None or table is None:
         return not before if new is None else len(before) == 1 and before[0].text == new.text
     if len(before) == 1 and before[0] == new:
@@ -242,24 +246,17 @@ def _same(table: AttributeTable | None, old: State | None, speed: Sequence[State
     return united == wanted or view(table, united) == view(table, wanted)
 
 
-def _replace(
-    cursor: psycopg.Cursor[Any],
-    entity: str,
-    keys: Sequence[str],
-    old: Mapping[str, State | None],
-    fresh: Mapping[str, State],
-    epoch: int,
-    full: bool,
-) -> None:
+def _replace(cursor: psycopg.Cursor[Any], entity: str, old: Mapping[str, State | None], new: Mapping[str, State | None], epoch: int) -> None:
+    """Speed states up to the cut go, batch states become what is wanted."""
     cursor.execute(
         "DELETE FROM states s USING unnest(%s::text[]) k(key) WHERE s.entity = %s AND s.key = k.key AND s.epoch BETWEEN 1 AND %s",
-        (list(keys), entity, epoch),
+        (list(new), entity, epoch),
     )
-    if full and (gone := [key for key in keys if key not in fresh and old.get(key) is not None]):
+    if gone := [key for key, state in new.items() if state is None and old.get(key) is not None]:
         cursor.execute(
             "DELETE FROM states s USING unnest(%s::text[]) k(key) WHERE s.entity = %s AND s.key = k.key AND s.epoch = 0", (gone, entity)
         )
-    rows = [(entity, key, 0, *fresh[key]) for key in keys if key in fresh and old.get(key) != fresh[key]]
+    rows = [(entity, key, 0, *state) for key, state in new.items() if state is not None and old.get(key) != state]
     if rows:
         cursor.execute("CREATE TEMP TABLE IF NOT EXISTS publishing (LIKE states) ON COMMIT DELETE ROWS")
         with cursor.copy("COPY publishing FROM STDIN") as copy:

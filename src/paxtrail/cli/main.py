@@ -25,6 +25,11 @@ COMMANDS = {
     "simulate": "paxtrail.cli.simulate:simulate",
     "produce": "paxtrail.cli.produce:produce",
     "rejects": "paxtrail.cli.rejects:rejects",
+    "cut": "paxtrail.cli.cut:cut",
+    "batch": "paxtrail.cli.batch:batch",
+    "publish": "paxtrail.cli.publish:publish",
+    "reprocess": "paxtrail.cli.reprocess:reprocess",
+    "rebuild": "paxtrail.cli.rebuild:rebuild",
 }
 
 

@@ -52,9 +52,10 @@ def changed(fresh: DataFrame, known: DataFrame) -> DataFrame:
     return fresh.join(known.select("entity", "key", "state"), ["entity", "key", "state"], "left_anti")
 
 
-def gone(fresh: DataFrame, known: DataFrame) -> DataFrame:
-    """Keys (entity, key) of `known` that `fresh` has no more."""
-    return known.select("entity", "key").join(fresh.select("entity", "key"), ["entity", "key"], "left_anti")
+def gone(fresh: DataFrame, known: DataFrame, epoch: int) -> DataFrame:
+    """Rows that say that what `known` has is no more: an empty state, since a row that is simply missing would never be published."""
+    missing = known.where(F.col("state") != "{}").join(fresh.select("entity", "key"), ["entity", "key"], "left_anti")
+    return missing.withColumn("state", F.lit("{}")).withColumn("epoch", F.lit(epoch).cast("bigint"))
 
 
 def of_kinds(states: DataFrame, *kinds: str) -> DataFrame:
