@@ -34,7 +34,7 @@ _DETAILS = ("station", "leg", "inbound_leg", "location", "container", "screening
 
 def episodes(recent: Sequence[Json]) -> list[list[Scan]]:
     """Scans of each episode in order of scan time, the oldest episode first; `recent` as the view of the attribute gives it."""
-    scans = sorted((_scan(entry) for entry in recent), key=lambda scan: (scan["at"], _PLACE.get(scan.get("custody", ""), -1)))
+    scans = sorted((_scan(entry) for entry in reversed(recent)), key=lambda scan: (scan["at"], _PLACE.get(scan.get("custody", ""), -1)))
     found: list[list[Scan]] = []
     for scan in scans:
         if found and not _opens(scan, found[-1]):

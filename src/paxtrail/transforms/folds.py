@@ -97,7 +97,8 @@ def _mention(attribute: Attribute, item: Column | None, id_: Column) -> Column:
             raw = _text(attribute.value if isinstance(attribute.value, str) else "$", item)
             said &= raw.rlike(f"^({NUMBER.pattern})$")
             unit = F.lit("") if attribute.unit is None else F.coalesce(_text(attribute.unit, item), F.lit(""))
-            entry = _entry(attribute, sub=unit, **_decimal(F.when(said, raw)))
+            n, scale = _decimal(F.when(said, raw))
+            entry = _entry(attribute, sub=unit, n=n, scale=scale)
         case "count":
             entry = _entry(attribute, n=F.lit(1))
         case "days":
@@ -169,13 +170,21 @@ def _stamp(time: Column, id_: Column, value: Column) -> Column:
     return F.concat_ws("\u0001", time.cast("string"), id_, value)
 
 
-def _decimal(text: Column) -> dict[str, Column]:
+def _decimal(text: Column) -> tuple[Column, Column]:
+    """(billionths, decimals written) of a number's text."""
     whole, decimals = F.regexp_extract(text, r"^(-?[0-9]+)", 1), F.regexp_extract(text, r"\.([0-9]+)$", 1)
     billionths = F.when(text.isNotNull(), F.concat(whole, F.rpad(decimals, _SCALE, "0")).cast(_NUMBER))
-    return {"n": billionths, "scale": F.length(decimals)}
+    return billionths, F.length(decimals)
 
 
-def _entry(attribute: Attribute, *, sub: Column | None = None, order: dict[str, Column] | None = None, **numbers: Column) -> Column:
+def _entry(
+    attribute: Attribute,
+    *,
+    sub: Column | None = None,
+    order: dict[str, Column] | None = None,
+    n: Column | None = None,
+    scale: Column | None = None,
+) -> Column:
     parts = [F.lit(None).cast(_ORDER)] if order is None else [F.struct(*[order[name].alias(name) for name in _ORDER.names]).cast(_ORDER)]
     columns = [
         F.lit(attribute.slot),
@@ -183,8 +192,8 @@ def _entry(attribute: Attribute, *, sub: Column | None = None, order: dict[str, 
         F.lit(attribute.keep),
         F.lit("") if sub is None else sub,
         *parts,
-        numbers.get("n", F.lit(None)).cast(_NUMBER),
-        numbers.get("scale", F.lit(0)),
+        (F.lit(None) if n is None else n).cast(_NUMBER),
+        F.lit(0) if scale is None else scale,
     ]
     return F.struct(*[column.alias(name) for column, name in zip(columns, _ENTRY.names, strict=True)]).cast(_ENTRY)
 
@@ -235,7 +244,8 @@ def _of_state(attribute: Attribute, part: Column) -> Column:
         case "min" | "max":
             return _entry(attribute, order={**zero, "t": part["v"], "i": F.lit(""), "v": F.lit("")})
         case "sum":
-            return _entry(attribute, sub=part["u"], **_decimal(part["n"]))
+            n, scale = _decimal(part["n"])
+            return _entry(attribute, sub=part["u"], n=n, scale=scale)
         case "count":
             return _entry(attribute, n=part["n"])
         case "days":
