@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 from pyspark.sql import SparkSession
+from tests.parity.bronze import Events, Lane, Row, configure, served
 
 from paxtrail.adapters import batch, configuration, publication
 from paxtrail.adapters.cuts import cut_of, open_cut
@@ -20,7 +21,6 @@ from paxtrail.adapters.silver_events import take_in
 from paxtrail.core.folds import fold
 from paxtrail.settings import Settings
 from paxtrail.tables.silver import EVENTS, STATES
-from tests.parity.bronze import Events, Lane, Row, configure, served
 
 
 class World:
@@ -66,7 +66,8 @@ class World:
         return served(self.settings, self.tables)
 
     def versions(self) -> dict[tuple[str, str], int]:
-        return {(entity, key): version for entity, key, version in self.serving.execute("SELECT entity, key, version FROM versions").fetchall()}
+        rows = self.serving.execute("SELECT entity, key, version FROM versions").fetchall()
+        return {(entity, key): version for entity, key, version in rows}
 
     def batch_states(self) -> dict[tuple[str, str], str]:
         rows = self.spark.read.format("delta").load(STATES.path(self.settings.lake)).select("entity", "key", "state").collect()
@@ -181,7 +182,8 @@ def test_another_attribute_table_makes_the_run_full_and_its_changes_redefinition
     world.write(world.events.record(("flight", "f1")))
     world.run("a")
     world.write(world.events.record(("flight", "f2")))
-    world.settings = configure(world.settings, world.folder / "conf2", changed={"miles": {"from": ["alpha.said"], "value": "$.miles", "fold": "max"}})
+    most = {"from": ["alpha.said"], "value": "$.miles", "fold": "max"}
+    world.settings = configure(world.settings, world.folder / "conf2", changed={"miles": most})
     world.tables = configuration.attributes(world.settings.conf)
     counts = world.run("b")
     assert counts["states"]["mode"] == "full"
@@ -209,7 +211,8 @@ def test_a_publication_killed_between_two_ranges_resumes_with_the_rest(world: Wo
     monkeypatch.setattr("paxtrail.adapters.ranges._KEYS", 2)
     world.write(*world.events.history(40))
     world.make("a")
-    real, done = publication.publish_range, []
+    real = publication.publish_range
+    done: list[Any] = []
 
     def dying(*args: Any, **kwargs: Any) -> publication.Counts:
         if len(done) == 7:
@@ -217,9 +220,10 @@ def test_a_publication_killed_between_two_ranges_resumes_with_the_rest(world: Wo
         done.append(args)
         return real(*args, **kwargs)
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(publication, "publish_range", dying)
+    monkeypatch.setattr(publication, "publish_range", dying)
+    with pytest.raises(KeyboardInterrupt):
         world.publish("a")
+    monkeypatch.setattr(publication, "publish_range", real)
     assert world.served() == world.expected()
     counts = world.publish("a")
     assert counts["drifted"] == 0
@@ -235,7 +239,7 @@ def test_missing_edges_links_and_relations_are_healed(world: World) -> None:
     world.write(world.events.person(("loyalty", "t1"), ("passenger", "t2"), relations=[relation]), world.events.person(("email", "t3")))
     with psycopg.connect(dsn(world.settings, "serving", "postgres"), autocommit=True) as connection:
         for table in ("edges", "links", "relations"):
-            connection.execute(f"DELETE FROM {table}")  # type: ignore[arg-type]  # literals
+            connection.execute(f"DELETE FROM {table}")
     counts = world.run("a")
     assert counts["drifted"] == 0
     assert {name: counts["by"][name]["healed"] for name in ("edges", "links", "relations")} == {"edges": 1, "links": 1, "relations": 1}

@@ -40,7 +40,9 @@ class Cut:
     cut_time: int
 
 
-def open_cut(connection: psycopg.Connection[Any], settings: Settings, run_id: str, *, cut_time: int | None = None, patience: float = 30.0) -> Cut:
+def open_cut(
+    connection: psycopg.Connection[Any], settings: Settings, run_id: str, *, cut_time: int | None = None, patience: float = 30.0
+) -> Cut:
     """The cut of `run_id`: opened now, or the one this run opened before.
 
     A micro-batch that runs in the executors takes effect in several transactions of one epoch. Between two of them no cut can be right
@@ -98,16 +100,11 @@ def _lanes(connection: psycopg.Connection[Any], settings: Settings, epoch: int, 
     for lane in sorted(largest.keys() | earlier.keys() - {REVISIONS}):
         after = earlier[lane].seq if lane in earlier else -1
         seq = max(largest.get(lane, after), after)
-        holes = connection.execute(
-            "SELECT s.seq FROM seqs s WHERE s.lane = %s AND s.seq > %s AND s.seq <= %s AND NOT EXISTS "
-            "(SELECT 1 FROM stream_commit c WHERE c.lane = s.lane AND c.seq = s.seq AND c.part = -1) ORDER BY 1",
-            (lane, after, seq),
-        ).fetchall()
         late = connection.execute(
             "SELECT seq FROM stream_commit WHERE lane = %s AND part = -1 AND seq <= %s AND epoch > %s AND epoch <= %s ORDER BY 1",
             (lane, after, before.epoch if before else 0, epoch),
         ).fetchall()
-        lanes[lane] = LaneCut(seq, version, after, tuple(n for (n,) in holes), tuple(n for (n,) in late))
+        lanes[lane] = LaneCut(seq, version, after, _holes(connection, lane, after, seq), tuple(n for (n,) in late))
     revisions = _version(bronze.REVISIONS.path(settings.lake))
     lanes[REVISIONS] = LaneCut(revisions, revisions, earlier[REVISIONS].seq if REVISIONS in earlier else -1)
     return lanes
@@ -125,6 +122,22 @@ def cut_of(connection: psycopg.Connection[Any], run_id: str) -> Cut:
     if cut is None:
         raise NotFound(f"no cut was opened for run {run_id}: paxtrail cut open --run {run_id}")
     return cut
+
+
+def committed(connection: psycopg.Connection[Any]) -> list[tuple[str, int, int, tuple[int, ...], tuple[int, ...]]]:
+    """All committed micro-batches of each lane, as intervals (lane, after, until, holes, late) of transforms.events.covered."""
+    largest = connection.execute("SELECT lane, max(seq) FROM stream_commit WHERE part = -1 GROUP BY lane ORDER BY lane").fetchall()
+    return [(lane, -1, seq, _holes(connection, lane, -1, seq), ()) for lane, seq in largest]
+
+
+def _holes(connection: psycopg.Connection[Any], lane: str, after: int, until: int) -> tuple[int, ...]:
+    """Numbers that were minted for micro-batches that were never committed."""
+    rows = connection.execute(
+        "SELECT s.seq FROM seqs s WHERE s.lane = %s AND s.seq > %s AND s.seq <= %s AND NOT EXISTS "
+        "(SELECT 1 FROM stream_commit c WHERE c.lane = s.lane AND c.seq = s.seq AND c.part = -1) ORDER BY 1",
+        (lane, after, until),
+    ).fetchall()
+    return tuple(seq for (seq,) in rows)
 
 
 def cuts_between(connection: psycopg.Connection[Any], after: int, until: int) -> list[Cut]:

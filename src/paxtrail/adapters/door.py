@@ -65,7 +65,7 @@ class Door:
             if isinstance(d, Decoded)
         )
         accepted = [d for (position, _), d in zip(received, decoded, strict=True) if isinstance(d, Decoded) and position not in lost]
-        tokens = self._vault.tokens(_named(accepted))
+        tokens = self._vault.tokens(named(accepted))
         keys = self._vault.keys(tokens[draft.subject or draft.owner] for d in accepted for draft in d.drafts)
         for (position, record), d in zip(received, decoded, strict=True):
             if isinstance(d, Refusal):
@@ -149,7 +149,7 @@ def seal_drafts(
         }
 
 
-def _named(decoded: Iterable[Decoded]) -> set[Identifier]:
+def named(decoded: Iterable[Decoded]) -> set[Identifier]:
     """Every identifier that needs a token."""
     found: set[Identifier] = set()
     for d in decoded:

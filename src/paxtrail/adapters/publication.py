@@ -147,9 +147,8 @@ class Publication:
     ) -> Counts:
         for attempt in range(_ATTEMPTS):
             try:
-                return publish_range(
-                    writer, self, one, fresh, sorted({*fresh, *served}), since=published.oldest(one), newest=published.newest(one), full=full, corrected=corrected
-                )
+                keys, since, newest = sorted({*fresh, *served}), published.oldest(one), published.newest(one)
+                return publish_range(writer, self, one, fresh, keys, since=since, newest=newest, full=full, corrected=corrected)
             except EpochRefused:
                 return Counts(refused=1)
             except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
@@ -246,7 +245,9 @@ def _same(table: AttributeTable | None, old: State | None, speed: Sequence[State
     return united == wanted or view(table, united) == view(table, wanted)
 
 
-def _replace(cursor: psycopg.Cursor[Any], entity: str, old: Mapping[str, State | None], new: Mapping[str, State | None], epoch: int) -> None:
+def _replace(
+    cursor: psycopg.Cursor[Any], entity: str, old: Mapping[str, State | None], new: Mapping[str, State | None], epoch: int
+) -> None:
     """Speed states up to the cut go, batch states become what is wanted."""
     cursor.execute(
         "DELETE FROM states s USING unnest(%s::text[]) k(key) WHERE s.entity = %s AND s.key = k.key AND s.epoch BETWEEN 1 AND %s",
@@ -272,12 +273,17 @@ def _changes(cursor: psycopg.Cursor[Any], entity: str, keys: Sequence[str]) -> C
     """Whose version the changed states are: tokens' are their customers', an outcome is its journey's."""
     changes = Changes()
     if entity in ("profile", "history"):
-        rows = cursor.execute("SELECT token, customer_id FROM unnest(%s::text[]) k(token) JOIN links USING (token)", (list(keys),)).fetchall()
-        customers = dict(rows)
-        changes.customers = {customers.get(key, key) for key in keys}
+        changes.customers = set(customers_of(cursor, keys).values())
     else:
         changes.entities = {("journey" if entity == "outcome" else entity, key) for key in keys}
     return changes
+
+
+def customers_of(cursor: psycopg.Cursor[Any], tokens: Iterable[str]) -> dict[str, str]:
+    """Customer of each token; one that no link knows is its own."""
+    asked = list(tokens)
+    cursor.execute("SELECT token, customer_id FROM unnest(%s::text[]) k(token) JOIN links USING (token)", (asked,))
+    return {token: token for token in asked} | dict(cursor.fetchall())
 
 
 def _slice(states: arrow.Dataset, part: Sequence[Range], since: int | None) -> dict[int, dict[str, State]]:

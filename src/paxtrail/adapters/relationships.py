@@ -10,7 +10,7 @@ from deltalake import DeltaTable
 from pyarrow import dataset as arrow
 
 from paxtrail.adapters import postgres
-from paxtrail.adapters.publication import Counts, Run
+from paxtrail.adapters.publication import Counts, Run, customers_of
 from paxtrail.adapters.serving_store import SESSION, Changes, bump, relink, store_links
 from paxtrail.settings import Settings
 from paxtrail.tables.contracts import Table
@@ -41,7 +41,8 @@ def publish_relationships(settings: Settings, run: Run) -> dict[str, Counts]:
             _relations(connection, relations, counts["relations"])
         with connection.transaction():
             connection.execute(
-                "INSERT INTO publications AS p VALUES (%s, %s) ON CONFLICT (range_id) DO UPDATE SET epoch = greatest(p.epoch, excluded.epoch)",
+                "INSERT INTO publications AS p VALUES (%s, %s) ON CONFLICT (range_id)"
+                " DO UPDATE SET epoch = greatest(p.epoch, excluded.epoch)",
                 (_RANGE, run.epoch),
             )
             for table, count in counts.items():
@@ -82,7 +83,8 @@ def _links(connection: psycopg.Connection[Any], links: Sequence[tuple[str, ...]]
     """Links that are missing, or other than the edges say; the serving store may know newer edges than the batch."""
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('links'))")
-        cursor.execute("SELECT token, customer_id FROM unnest(%s::text[]) k(token) JOIN links USING (token)", ([link[0] for link in links],))
+        tokens = [token for token, _ in links]
+        cursor.execute("SELECT token, customer_id FROM unnest(%s::text[]) k(token) JOIN links USING (token)", (tokens,))
         served = dict(cursor.fetchall())
         other = {token for token, customer in links if served.get(token) != customer}
         counts.published += len(links)
@@ -107,10 +109,7 @@ def _relations(connection: psycopg.Connection[Any], relations: Sequence[tuple[st
         counts.healed += len(missing)
         ends = {end for a_kind, a, b_kind, b in missing for end in ((a_kind, a), (b_kind, b))}
         if ends:
-            tokens = sorted(key for kind, key in ends if kind == "profile")
-            rows = cursor.execute("SELECT token, customer_id FROM unnest(%s::text[]) k(token) JOIN links USING (token)", (tokens,)).fetchall()
-            customers = dict(rows)
             changes = Changes()
             changes.entities = {(kind, key) for kind, key in ends if kind not in ("profile", "identifier")}
-            changes.customers = {customers.get(token, token) for token in tokens}
+            changes.customers = set(customers_of(cursor, sorted(key for kind, key in ends if kind == "profile")).values())
             bump(cursor, changes, 0)

@@ -11,7 +11,7 @@ import deltalake
 import orjson
 import psycopg
 from delta.tables import DeltaTable
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 
 from paxtrail.adapters import lake, postgres
 from paxtrail.adapters.cuts import Cut, cut_of
@@ -44,13 +44,12 @@ def opened(settings: Settings, run_id: str, app: str) -> Iterator[Job]:
 
 
 def ensure(spark: SparkSession, table: Table, settings: Settings) -> str:
-    """Path of the table, created empty if need be. Statistics on the contract's columns only; no deletion vectors, so delta-rs reads it."""
+    """Path of the table, created empty if need be; statistics on contract columns only, no deletion vectors: delta-rs reads it."""
     path = table.path(settings.lake)
     if not DeltaTable.isDeltaTable(spark, path):
-        # No column at all is written as an empty number of indexed columns: an empty list would mean the first 32.
-        stats = (
-            f"'delta.dataSkippingStatsColumns' = '{table.stats_columns}'" if table.stats_columns else "'delta.dataSkippingNumIndexedCols' = '0'"
-        )
+        # An empty list of columns would be read as the first 32.
+        columns, none = table.stats_columns, "'delta.dataSkippingNumIndexedCols' = '0'"
+        stats = f"'delta.dataSkippingStatsColumns' = '{columns}'" if columns else none
         spark.sql(
             f"CREATE TABLE IF NOT EXISTS delta.`{path}` ({table.ddl}) USING delta TBLPROPERTIES "
             f"({stats}, 'delta.enableDeletionVectors' = 'false', 'delta.logRetentionDuration' = 'interval 7 days')"
@@ -108,7 +107,7 @@ def merge(
     if gone is not None:
         source = source.unionByName(gone.select(*table.key).selectExpr("*", "true AS gone"), allowMissingColumns=True)
     same = " AND ".join(f"t.{column} = s.{column}" for column in table.key)
-    columns = {column: f"s.{column}" for column in table.names}
+    columns: dict[str, str | Column] = {column: f"s.{column}" for column in table.names}
     conf = {
         "spark.databricks.delta.write.txnAppId": app or table.name,
         "spark.databricks.delta.write.txnVersion": str(job.cut.epoch),

@@ -15,7 +15,7 @@ _APP = f"{STATES.name}.outcomes"
 
 
 def conclude(job: Job) -> dict[str, int]:
-    """How many outcomes and histories there are and how many changed. All journeys are judged at the moment of the cut: time closes some."""
+    """How many outcomes and histories there are, and changed. All journeys are judged at the moment of the cut: time alone closes some."""
     tables = configuration.attributes(job.settings.conf)
     counts = {"outcomes": 0, "histories": 0, "changed": 0, "gone": 0}
     with lake.locked(STATES.name, job.settings):

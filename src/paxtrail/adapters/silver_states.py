@@ -55,5 +55,6 @@ def _record(job: Job, about: Mapping[str, Any]) -> None:
 def record_version(job: Job) -> None:
     """The run's states are the newest version of silver.states."""
     job.serving.execute(
-        "UPDATE batch_runs SET states_version = %s, finished_at = now() WHERE run_id = %s", (silver.version(STATES, job.settings), job.cut.run_id)
+        "UPDATE batch_runs SET states_version = %s, finished_at = now() WHERE run_id = %s",
+        (silver.version(STATES, job.settings), job.cut.run_id),
     )

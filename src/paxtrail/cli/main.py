@@ -21,6 +21,7 @@ COMMANDS = {
     "jars": "paxtrail.cli.jars:jars",
     "token": "paxtrail.cli.token:token",
     "openapi": "paxtrail.cli.openapi:openapi",
+    "docs": "paxtrail.cli.docs:docs",
     "decode": "paxtrail.cli.decode:decode",
     "simulate": "paxtrail.cli.simulate:simulate",
     "produce": "paxtrail.cli.produce:produce",

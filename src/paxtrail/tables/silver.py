@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from paxtrail.tables.contracts import ENTITIES, IDENTIFIERS, RELATIONS, Column, Table
+from paxtrail.tables.contracts import ENTITIES, IDENTIFIERS, Column, Table
+from paxtrail.tables.contracts import RELATIONS as RELATION_LIST
 
 EVENTS = Table(
     name="silver.events",
@@ -26,7 +27,7 @@ EVENTS = Table(
         Column("subject", "string", "token of the person; null = none"),
         Column("entities", ENTITIES, "what it changes", False),
         Column("identifiers", IDENTIFIERS, "tokens of the subject", False),
-        Column("relations", RELATIONS, "relations it states", False),
+        Column("relations", RELATION_LIST, "relations it states", False),
         Column("payload", "variant", "facts, personal values sealed", False),
     ),
 )

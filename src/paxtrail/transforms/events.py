@@ -108,3 +108,19 @@ def since(silver: DataFrame, epoch: int) -> DataFrame:
 def revised(silver: DataFrame) -> DataFrame:
     """Events that were decoded again."""
     return silver.where(F.col("revision") > 0)
+
+
+def current(rows: DataFrame, source: str, type_: str | None, since: int | None, until: int | None) -> DataFrame:
+    """Events of `source` as they count now, by event id: whole records that arrived in [since, until) and hold an event of `type_`."""
+    wanted = F.col("source") == source
+    if since is not None:
+        wanted &= F.col("arrival_time") >= since
+    if until is not None:
+        wanted &= F.col("arrival_time") < until
+    nothing = rows.select("event_id", "revision").limit(0)
+    found = judged(rows.where(wanted), nothing).where(F.col("fate") == "new").drop("fate")
+    if type_ is not None:
+        record = F.substring("event_id", 1, _ID).alias("record")
+        named = found.where(F.col("type") == type_).select(record).distinct()
+        found = found.withColumn("record", record).join(named, "record", "left_semi").drop("record")
+    return found.orderBy("event_id")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from paxtrail.core.identity import STRONG
@@ -13,9 +13,11 @@ from paxtrail.core.identity import STRONG
 def edges(events: DataFrame) -> DataFrame:
     """Pairs (a_namespace, a, b_namespace, b), a < b, of strong identifiers that one event gives to one person (core.identity.edges_of)."""
     strong = F.filter("identifiers", lambda i: i["namespace"].isin(*STRONG))
-    pairs = F.flatten(
-        F.transform(strong, lambda a: F.transform(F.filter(strong, lambda b: a["token"] < b["token"]), lambda b: F.struct(a.alias("a"), b.alias("b"))))
-    )
+
+    def with_later(a: Column) -> Column:
+        return F.transform(F.filter(strong, lambda b: a["token"] < b["token"]), lambda b: F.struct(a.alias("a"), b.alias("b")))
+
+    pairs = F.flatten(F.transform(strong, with_later))
     return (
         events.where(F.col("subject").isNotNull() & (F.size("identifiers") > 1))
         .select(F.explode(pairs).alias("pair"))
