@@ -45,6 +45,7 @@ DEFINITIONS: dict[str, Any] = {
     "first_tier": {"from": BOTH, "value": "$.tier", "fold": "first", "rank": {"alpha": 1}},
     "least": {"from": BOTH, "value": "$.miles", "fold": "min"},
     "most": {"from": BOTH, "value": "$.at", "fold": "max"},
+    "first_seen": {"from": [*BOTH, "beta.noted"], "value": "@time", "fold": "min"},
     "miles": {"from": BOTH, "value": "$.miles", "fold": "sum"},
     "spent": {"from": BOTH, "value": "$.price.amount", "unit": "$.price.currency", "fold": "sum"},
     "events": {"from": [*BOTH, "beta.noted"], "fold": "count"},
@@ -53,6 +54,13 @@ DEFINITIONS: dict[str, Any] = {
     "last": {"from": [*BOTH, "beta.noted"], "value": {"what": "@type", "tier": "$.tier"}, "fold": "recent", "keep": 3},
     "last_words": {"from": BOTH, "each": "$.words", "value": "$", "fold": "recent", "keep": 2},
     "tiers": {"from": BOTH, "value": "$.tier", "fold": "set", "keep": 2},
+    "flagged": {
+        "from": [*BOTH, "beta.noted"],
+        "value": "$.tier",
+        "fold": "set",
+        "keep": 3,
+        "requires": {"alpha.said": "$.flag", "beta.told": "$.price.currency"},
+    },
     "words": {"from": BOTH, "each": "$.words", "value": "$", "fold": "set", "keep": 3},
     "ssrs": {"from": BOTH, "each": "$.ssrs", "key": "$.code", "value": "$.status", "fold": "map", "keep": 2, "rank": {"beta": 1}},
     "segments": {

@@ -156,8 +156,15 @@ def test_a_history_gives_this_value(name: str, events: list[Event], expected: An
     assert json.dumps(got) == json.dumps(expected), "same members, another order"
 
 
+@pytest.mark.parametrize(("flag", "counts"), [(True, True), (False, False), (None, False)])
+def test_an_event_counts_only_if_what_its_type_requires_is_there_and_not_false(flag: bool | None, counts: bool) -> None:
+    assert ("flagged" in view(TABLE, fold(TABLE, [event(1, tier="A", flag=flag)]))) is counts
+    assert "flagged" not in view(TABLE, fold(TABLE, [event(1, tier="A")]))
+    assert "flagged" in view(TABLE, fold(TABLE, [event(1, type_="beta.noted", tier="A")]))
+
+
 def test_nothing_said_leaves_nothing_in_the_state() -> None:
-    assert set(view(TABLE, fold(TABLE, [event(1)]))) == {"events", "days", "last", "milestones"}
+    assert set(view(TABLE, fold(TABLE, [event(1)]))) == {"events", "days", "last", "milestones", "first_seen"}
     assert fold(TABLE, []) == {}
 
 
