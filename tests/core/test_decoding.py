@@ -173,6 +173,7 @@ def test_structured_mode_gives_the_same_events_as_binary_mode() -> None:
         ("../flights", b"{}", BINARY, "unknown_source"),
         ("flights", b"", BINARY, "empty"),
         ("baggage", b" \r\n\t", BINARY, "empty"),
+        ("booking", b" ", {"content-type": "application/cloudevents+json"}, "empty"),
         ("baggage", b"x" * (MAX_BODY + 1), BINARY, "too_large"),
         ("checkin", b" " * (MAX_BODY + 1), BINARY, "too_large"),
         ("checkin", SAMPLES["checkin"], {}, "missing_id"),

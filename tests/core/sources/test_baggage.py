@@ -174,7 +174,7 @@ def test_the_same_message_twice_in_a_record_stays_twice_when_put_together() -> N
         (".J/S/A/D/08FEB/0459/P", "2013-02-08T09:59:00Z"),
         (".J/S/A/D/8FEB/0459Z/P", "2013-02-08T04:59:00Z"),
         (".J/S/A/D/31DEC/2300Z/P", "2012-12-31T23:00:00Z"),
-        (".J/S/A/D/20AUG/2300Z/P", "2012-08-20T23:00:00Z"),
+        (".J/S/A/D/20JUL/2300Z/P", "2012-07-20T23:00:00Z"),
     ],
 )
 def test_a_reading_is_timed_by_the_clock_of_its_airport_or_utc_in_the_nearest_past_year(written: str, at: str) -> None:
@@ -201,6 +201,7 @@ def test_a_local_time_at_an_unknown_airport_is_not_guessed() -> None:
         ("2013-02-08T00:00:00Z", "08FEB", "2013-02-08"),
         ("2013-03-01T00:00:00Z", "29FEB", "2012-02-29"),
         ("2015-03-01T00:00:00Z", "29FEB", "2016-02-29"),
+        ("2014-02-20T00:00:00Z", "29FEB", "2012-02-29"),
     ],
 )
 def test_a_date_without_a_year_is_in_the_nearest_one(arrival: str, date: str, year: str) -> None:
@@ -211,6 +212,41 @@ def test_the_year_is_nearest_to_the_envelopes_time_when_it_has_one() -> None:
     headers = {"ce_specversion": "1.0", "ce_id": "1", "ce_source": "s", "ce_type": "t", "ce_time": "2013-02-08T09:00:00Z"}
     draft = only(message(), headers=headers, arrival=instant("2026-09-01T00:00:00Z"))
     assert (draft.facts["flight_date"], draft.event_time) == ("2013-02-08", instant("2013-02-08T09:00:00Z"))
+
+
+def test_flight_dates_are_near_the_reading_when_there_is_one() -> None:
+    late = instant("2013-11-22T00:00:00Z")
+    assert only(message(), arrival=late).facts["flight_date"] == "2014-02-08"
+    assert only(message(".J/S/A/D/08FEB/0459Z/P", type_="BPM"), arrival=late).facts["flight_date"] == "2013-02-08"
+
+
+@pytest.mark.parametrize(
+    ("line", "custody"),
+    [
+        (".J/R/A/D/08FEB/0459Z/P", "loaded"),
+        (".U/AKE12345UA", "loaded"),
+        (".U//41", "loaded"),
+        (".J/G/A/D/08FEB/0459Z/P", "sorted"),
+        (".X/XRAY", "sorted"),
+        (".X//REJ", "screened"),
+    ],
+)
+def test_one_element_is_enough_to_tell_custody(line: str, custody: str) -> None:
+    assert only(message(line, type_="BPM")).facts["custody"] == custody
+
+
+def test_without_locator_or_given_name_there_is_no_journey() -> None:
+    for lines in ((".P/SMITH/JOHN",), (".P/SMITH", ".L/K7Q2ZP"), (".L/K7Q2ZP",), (".P/SMITH/JOHN", ".L/?")):
+        assert only(message(*lines)).entities == (Entity("bag", "0016123456"),)
+
+
+def test_a_heading_survives_in_the_native_part() -> None:
+    assert drafts(data("baggage/groups.txt"))[4].native.startswith("QU HKGTSXH EWRKLUA\n.ISTKMTK 081625 BMD-094\nBSM\n")
+
+
+def test_a_refusal_names_the_line_whatever_ends_lines() -> None:
+    for end in ("\n", "\r\n", "\r"):
+        assert refused("baggage", message("NO ELEMENT").replace("\n", end)).at == "line 5"
 
 
 @pytest.mark.parametrize(("tag", "kind"), [("0", "interline"), ("1", "fallback"), ("2", "rush"), ("9", "other")])

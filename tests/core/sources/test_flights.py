@@ -135,6 +135,13 @@ def test_of_several_estimates_the_highest_repeat_index_wins_and_without_one_the_
     assert by_index.facts["off_block_estimated"] == by_order.facts["off_block_estimated"] == instant(late)
 
 
+def test_whose_side_speaks_is_told_by_the_status_or_else_by_the_resources() -> None:
+    resource = '<AirportResources><Resource DepartureOrArrival="Arrival"/></AirportResources>'
+    assert only(message(resource)).facts["scope"] == "Arrival"
+    assert only(message('<OperationalStatus FlightLegScope="Departure">OP</OperationalStatus>' + resource)).facts["scope"] == "Departure"
+    assert "scope" not in only(message(resource + resource.replace('"Arrival"', '"Departure"'))).facts
+
+
 def test_only_what_is_said_is_a_fact() -> None:
     assert only(message()).facts == {
         "airline": "UA",

@@ -34,7 +34,7 @@ _CODECS = {
 class Node:
     """An element: local name, attributes by local name, own text, children, and where it starts in the document (bytes).
 
-    `end` is known of the root's children only; nobody cuts out anything deeper.
+    `end` is known of the root's children only, if they are not empty: nobody cuts out anything else.
     """
 
     name: str
@@ -115,8 +115,7 @@ def _parsed(data: bytes, *, shift: bool) -> Node:
     def end(_: str) -> None:
         node = stack.pop()
         if len(stack) == 1:
-            tag = _tag_end(data, node.start + offset)
-            node.end = (tag if data[tag - 1 : tag] == b"/" else data.index(b">", parser.CurrentByteIndex)) + 1 - offset
+            node.end = data.index(b">", parser.CurrentByteIndex) + 1 - offset
 
     def text(content: str) -> None:
         if stack:
@@ -138,20 +137,6 @@ def _parsed(data: bytes, *, shift: bool) -> Node:
     except expat.ExpatError as error:
         raise Refusal("bad_xml", f"not well-formed: {expat.ErrorString(error.code)}", f"line {error.lineno}") from None
     return roots[0]
-
-
-def _tag_end(data: bytes, start: int) -> int:
-    """Place of the ">" that ends a start tag; one inside a quoted attribute value is not it."""
-    quote = 0
-    for place in range(start, len(data)):
-        byte = data[place]
-        if quote:
-            quote = 0 if byte == quote else quote
-        elif byte in b"\"'":
-            quote = byte
-        elif byte == 0x3E:
-            return place
-    raise Refusal("bad_xml", "a tag has no end", "body")
 
 
 def _local(name: str) -> str:
