@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import psycopg
 import pytest
+from tests.serving.world import EMAIL, LEG, PASSPORT, SUBJECT, TAG, Client, World, account, passenger, reservation, smith, texts
 
 from paxtrail.adapters.postgres import dsn
-from tests.serving.world import EMAIL, LEG, PASSPORT, SUBJECT, TAG, Client, World, account, passenger, reservation, smith, texts
 
 UNKNOWN = "0" * 32
 
@@ -215,14 +215,14 @@ async def test_without_the_vault_personal_reads_wait_and_others_go_on(api: Clien
     paths = {f"/v1/profiles/{customer}": "engineer", f"/v1/flights/{LEG}": "agent", f"/v1/journeys/{journey}": "analyst"}
     name = world.settings.postgres.vault_database
     with psycopg.connect(dsn(world.settings, "postgres", "postgres"), autocommit=True) as server:
-        server.execute(f"alter database {name} allow_connections false")  # type: ignore[arg-type]  # a name of our own settings
+        server.execute(f"alter database {name} allow_connections false")
         server.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", (name,))
         try:
             refused = await api.get(f"/v1/profiles/{customer}")
             answers = {path: (await api.get(path, role)).status_code for path, role in paths.items()}
             ready = await api.http.get("/health/ready")
         finally:
-            server.execute(f"alter database {name} allow_connections true")  # type: ignore[arg-type]  # as above
+            server.execute(f"alter database {name} allow_connections true")
     assert refused.status_code == 503 and set(answers.values()) == {200}
     assert (ready.status_code, ready.json()["missing"]) == (503, ["vault"])
     # The engineer's read was kept on disk meanwhile, and is moved into the vault with the next ones.
@@ -236,13 +236,13 @@ async def test_a_broken_store_is_an_error_and_never_an_empty_profile(api: Client
     customer = world.customer()
     name = world.settings.postgres.serving_database
     with psycopg.connect(dsn(world.settings, "postgres", "postgres"), autocommit=True) as server:
-        server.execute(f"alter database {name} allow_connections false")  # type: ignore[arg-type]  # a name of our own settings
+        server.execute(f"alter database {name} allow_connections false")
         server.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", (name,))
         try:
             answers = [await api.get(f"/v1/profiles/{customer}{rest}") for rest in ("", "/360", "/timeline")]
             live = await api.http.get("/health/live")
         finally:
-            server.execute(f"alter database {name} allow_connections true")  # type: ignore[arg-type]  # as above
+            server.execute(f"alter database {name} allow_connections true")
     assert [answer.status_code for answer in answers] == [503, 503, 503]
     assert all(answer.headers["retry-after"] and answer.json()["code"] == "unavailable" for answer in answers)
     assert live.status_code == 200

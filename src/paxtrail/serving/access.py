@@ -116,6 +116,10 @@ class Access:
     def token_types(self) -> tuple[str, ...]:
         return self._table.token_types
 
+    @property
+    def hidden_in_lists(self) -> tuple[str, ...]:
+        return self._table.hidden_in_lists
+
     def is_public(self, route: str) -> bool:
         return (rule := self._table.routes.get(route)) is not None and rule.public
 

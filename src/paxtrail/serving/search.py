@@ -90,7 +90,7 @@ def identifier(namespace: str, value: str) -> Identifier:
             case "phone":
                 found = identity.phone_identifier(value)
             case "loyalty":
-                found = identity.loyalty_identifier(first, rest)
+                found = identity.loyalty_identifier(first.strip().upper(), rest)
             case "document":
                 kind, _, number = rest.partition("|")
                 found = identity.document_identifier(first, kind, number)
