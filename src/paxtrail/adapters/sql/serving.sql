@@ -1,5 +1,6 @@
 -- The serving store. Written by the stream and by publication; read by the API.
 CREATE SEQUENCE IF NOT EXISTS version_seq;  -- started at µs since 1970 by `paxtrail up`, so versions grow across rebuilds
+-- States of entities: one of the batch layer, and one per speed epoch since the last publication; internal, merged when read.
 CREATE TABLE IF NOT EXISTS states (
     entity text   NOT NULL,
     key    text   NOT NULL,
@@ -8,12 +9,14 @@ CREATE TABLE IF NOT EXISTS states (
     state  text   NOT NULL,
     PRIMARY KEY (entity, key, epoch)
 ) PARTITION BY HASH (key);
+-- Version of every flight, bag, order, journey and customer; a document is current if it has this version.
 CREATE TABLE IF NOT EXISTS versions (
     entity  text   NOT NULL,                -- flight, bag, order, journey, customer
     key     text   NOT NULL,
     version bigint NOT NULL,
     PRIMARY KEY (entity, key)
 ) PARTITION BY HASH (key);
+-- Rendered documents, kept by the first read after a change; safe to empty.
 CREATE TABLE IF NOT EXISTS documents (
     entity   text   NOT NULL,
     key      text   NOT NULL,
@@ -22,6 +25,7 @@ CREATE TABLE IF NOT EXISTS documents (
     document text   NOT NULL,
     PRIMARY KEY (entity, key)
 ) PARTITION BY HASH (key);
+-- Strong identifiers that one event gave to one person: the evidence for links.
 CREATE TABLE IF NOT EXISTS edges (
     a_namespace text NOT NULL,
     a           text NOT NULL,
@@ -30,11 +34,13 @@ CREATE TABLE IF NOT EXISTS edges (
     PRIMARY KEY (a, b)
 );
 CREATE INDEX IF NOT EXISTS edges_b ON edges (b);
+-- Token to customer; the id of a customer is its oldest token.
 CREATE TABLE IF NOT EXISTS links (
     token       text PRIMARY KEY,
     customer_id text NOT NULL
 );
 CREATE INDEX IF NOT EXISTS links_customer ON links (customer_id);
+-- What belongs together: customers' tokens, orders, journeys, flights, bags, and what finds them; only ever added.
 CREATE TABLE IF NOT EXISTS relations (
     from_kind text NOT NULL,
     from_key  text NOT NULL,
@@ -44,6 +50,7 @@ CREATE TABLE IF NOT EXISTS relations (
     PRIMARY KEY (from_kind, from_key, kind, to_kind, to_key)
 );
 CREATE INDEX IF NOT EXISTS relations_to ON relations (to_kind, to_key, kind);
+-- One line per entity and event, without personal values.
 CREATE TABLE IF NOT EXISTS timeline (
     entity     text   NOT NULL,
     key        text   NOT NULL,
@@ -53,6 +60,7 @@ CREATE TABLE IF NOT EXISTS timeline (
     brief      text   NOT NULL,             -- the payload's non-personal facts worth a line, JSON
     PRIMARY KEY (entity, key, event_time, event_id)
 ) PARTITION BY HASH (key);
+-- Claims: the first position of every record id within the horizon; another position of the same id is a duplicate.
 CREATE TABLE IF NOT EXISTS seen (
     record_id bytea   PRIMARY KEY,          -- 16 bytes: blake2b(source, CloudEvents source, id)
     topic     text    NOT NULL,
@@ -62,6 +70,7 @@ CREATE TABLE IF NOT EXISTS seen (
     arrival   bigint  NOT NULL
 );
 CREATE INDEX IF NOT EXISTS seen_arrival ON seen USING brin (arrival);
+-- Numbers of micro-batches, minted once per (lane, checkpoint, batch), with the offsets they cover.
 CREATE TABLE IF NOT EXISTS seqs (
     lane          text   NOT NULL,
     checkpoint_id text   NOT NULL,
@@ -71,6 +80,7 @@ CREATE TABLE IF NOT EXISTS seqs (
     PRIMARY KEY (lane, checkpoint_id, batch_id),
     UNIQUE (lane, seq)
 );
+-- Micro-batches that took effect; written last, so whatever is served is in bronze.
 CREATE TABLE IF NOT EXISTS stream_commit (
     lane         text   NOT NULL,
     seq          bigint NOT NULL,
@@ -80,6 +90,7 @@ CREATE TABLE IF NOT EXISTS stream_commit (
     committed_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (lane, seq, part)
 );
+-- Epochs of the speed layer; the one that nothing closed is the current one.
 CREATE TABLE IF NOT EXISTS epochs (
     epoch     bigint PRIMARY KEY,
     closed_by text,                         -- run id of the cut that closed it; null = current
@@ -87,6 +98,7 @@ CREATE TABLE IF NOT EXISTS epochs (
     closed_at timestamptz
 );
 INSERT INTO epochs (epoch) VALUES (1) ON CONFLICT DO NOTHING;
+-- What a batch run covers, decided when it closed its epoch.
 CREATE TABLE IF NOT EXISTS cuts (
     run_id   text PRIMARY KEY,
     epoch    bigint NOT NULL UNIQUE,        -- the epoch it closed
@@ -94,6 +106,7 @@ CREATE TABLE IF NOT EXISTS cuts (
     cut_time bigint NOT NULL,               -- µs UTC
     created_at timestamptz NOT NULL DEFAULT now()
 );
+-- Batch runs that have made their states.
 CREATE TABLE IF NOT EXISTS batch_runs (
     run_id         text PRIMARY KEY REFERENCES cuts,
     mode           text NOT NULL,           -- full, incremental
@@ -102,10 +115,12 @@ CREATE TABLE IF NOT EXISTS batch_runs (
     digests        jsonb NOT NULL,          -- {"entity": digest}
     finished_at    timestamptz NOT NULL DEFAULT now()
 );
+-- Newest epoch published, by range of keys: a publication that is not newer is refused.
 CREATE TABLE IF NOT EXISTS publications (
     range_id text   PRIMARY KEY,
     epoch    bigint NOT NULL                -- newest epoch published for that range
 );
+-- What a publication did: keys looked at, healed, redefined and drifted (which must be 0).
 CREATE TABLE IF NOT EXISTS publication_counts (
     epoch     bigint NOT NULL,
     range_id  text   NOT NULL,
@@ -116,12 +131,14 @@ CREATE TABLE IF NOT EXISTS publication_counts (
     drifted   bigint NOT NULL,
     PRIMARY KEY (epoch, range_id, entity)
 );
+-- Messages to other systems, written with the change they tell of; the relay sends and deletes them.
 CREATE TABLE IF NOT EXISTS outbox (
     id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     topic   text  NOT NULL,
     key     text  NOT NULL,
     payload text  NOT NULL
 );
+-- Records by source and hour of arrival: received = accepted + duplicates + refused.
 CREATE TABLE IF NOT EXISTS ledger (
     source     text   NOT NULL,
     hour       bigint NOT NULL,             -- hour of arrival, epoch seconds

@@ -1,20 +1,25 @@
 -- The vault: the only place that links values to tokens and holds keys. Database of its own.
+
+-- Token of every identifier ever seen. The vault is the only place that links values to tokens.
 CREATE TABLE IF NOT EXISTS identifier (
     digest    bytea PRIMARY KEY,            -- HMAC-SHA-256(lookup secret, namespace \0 normalised value)
     namespace text  NOT NULL,
     token     text  NOT NULL UNIQUE,        -- UUIDv7, 32 hex digits: sorts by age
     sealed    bytea                         -- the value under the token's key, for re-hashing; null once shredded
 );
+-- Key of every token that owns sealed values, wrapped by a key-encryption key.
 CREATE TABLE IF NOT EXISTS subject_key (
     token      text PRIMARY KEY,
     wrapped    bytea,                       -- AES-256-GCM-wrapped 64-byte AES-SIV key; null = deleted for good
     generation integer NOT NULL
 );
+-- Keys that were deleted, in order: workers drop them from memory when they see the row.
 CREATE TABLE IF NOT EXISTS key_deletion (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     token      text NOT NULL,
     deleted_at timestamptz NOT NULL DEFAULT now()
 );
+-- Key of each day under which refused records are sealed; deleting it is their retention.
 CREATE TABLE IF NOT EXISTS quarantine_key (
     day        text PRIMARY KEY,
     wrapped    bytea,
