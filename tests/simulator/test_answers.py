@@ -107,6 +107,9 @@ def test_names_are_those_of_the_account_before_those_of_a_booking(customers: dic
 
 def test_a_customer_with_two_accounts_on_one_booking_is_not_merged(expected: dict[str, Any]) -> None:
     assert all(sum(i.startswith("loyalty:") for i in customer["identifiers"]) <= 1 for customer in expected["customers"].values())
+    assert any(key.startswith("passenger:") and not customer["journeys"] for key, customer in expected["customers"].items()), (
+        "none was made"
+    )
 
 
 def test_the_totals_are_those_of_the_parts(expected: dict[str, Any]) -> None:

@@ -32,9 +32,7 @@ _SHARE = click.FloatRange(0, 0.5)
 @click.option("--flights", type=click.IntRange(min=1), help="Keep only so many flights a day (default: all).")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed and end give the same bytes.")
 @click.option("--duplicates", type=_SHARE, default=Noise().duplicates, show_default=True, help="Share of messages sent twice.")
-@click.option(
-    "--conflicts", type=_SHARE, default=Noise().conflicts, show_default=True, help="Share whose id comes with other content."
-)
+@click.option("--conflicts", type=_SHARE, default=Noise().conflicts, show_default=True, help="Share whose id comes with other content.")
 @click.option("--disorder", type=_SHARE, default=Noise().disorder, show_default=True, help="Share up to five minutes behind.")
 @click.option("--late", type=_SHARE, default=Noise().late, show_default=True, help="Share one to twelve hours late.")
 @click.option("--broken", type=_SHARE, default=Noise().broken, show_default=True, help="Share of broken records beside the good ones.")

@@ -1,4 +1,15 @@
-"""The expected answer: plain bookkeeping beside the making of the world, sharing nothing with what it will be compared to."""
+"""The expected answer: plain bookkeeping beside the making of the world, sharing nothing with what it will be compared to.
+
+ledger      by source: received = accepted + duplicates (conflicts among them) + refused {code: n}
+flights     by leg key: status (arrived, cancelled, diverted), status_code, delays in minutes, last departure gate
+bags        by tag: last custody by scan time, mishandled
+customers   by the strongest identifier to look them up with ("loyalty:UA|AB123456", "passenger:LOCATOR|date|NAMEKEY", idp, document):
+            identifiers linked, surname (the account's before a booking's), tier, miles, journeys [leg, outcome], counts, active SSRs
+            outcomes are flown, diverted, flight_cancelled, cancelled, no_show, and booked = still open when the replay ends
+devices     searches of browsers that nobody logged in from (no customers, but profiles)
+highlights  customers worth showing: a cancelled flight, and a bag that is not with its owner yet
+totals      of all these
+"""
 
 from __future__ import annotations
 
@@ -16,7 +27,6 @@ class _Known:
     tier: str | None = None
     balance: tuple[int, int, int] | None = None
     journeys: set[tuple[str, str, str]] = field(default_factory=set)
-    bags: set[str] = field(default_factory=set)
     ssrs: dict[tuple[str, str], tuple[int, bool]] = field(default_factory=dict)
     searches: int = 0
 
@@ -29,6 +39,7 @@ class Answers:
     bags: dict[str, dict[str, Any]] = field(default_factory=dict)
     outcomes: dict[tuple[str, str, str], str] = field(default_factory=dict)
     orders: set[str] = field(default_factory=set)
+    _tags: defaultdict[tuple[str, str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
     _known: dict[str, _Known] = field(default_factory=dict)
     _edges: set[tuple[str, str]] = field(default_factory=set)
 
@@ -67,8 +78,8 @@ class Answers:
     def searched(self, identifier: str) -> None:
         self._known[identifier].searches += 1
 
-    def checked(self, identifier: str, tags: tuple[str, ...]) -> None:
-        self._known[identifier].bags.update(tags)
+    def checked(self, journey: tuple[str, str, str], tags: tuple[str, ...]) -> None:
+        self._tags[journey].update(tags)
 
     def custody(self, tag: str, state: str, at: int, *, mishandled: bool = False) -> None:
         bag = self.bags.setdefault(tag, {"custody": state, "at": at, "mishandled": False})
@@ -81,11 +92,13 @@ class Answers:
         customers = [self._customer(group) for group in self._groups()]
         devices = [c for c in customers if c["identifiers"][0].startswith("device:")]
         customers = [c for c in customers if not c["identifiers"][0].startswith("device:")]
+        highlights = self._highlights(customers)
         return {
             "flights": self.flights,
             "bags": {tag: {"custody": bag["custody"], "mishandled": bag["mishandled"]} for tag, bag in sorted(self.bags.items())},
             "customers": {c.pop("key"): c for c in sorted(customers, key=lambda c: str(c["key"]))},
             "devices": {c["identifiers"][0]: {"searches": c["searches"]} for c in devices},
+            "highlights": highlights,
             "totals": {
                 "customers": len(customers),
                 "devices": len(devices),
@@ -98,6 +111,19 @@ class Answers:
                 "outcomes": dict(sorted(Counter(self.outcomes.values()).items())),
             },
         }
+
+    def _highlights(self, customers: list[dict[str, Any]]) -> list[str]:
+        """Members with a cancelled flight and a bag on its way, mishandled ones before others; at most twenty."""
+        under_way = {tag for tag, bag in self.bags.items() if bag["custody"] not in ("delivered", "cancelled")}
+        waiting = {journey for journey, tags in self._tags.items() if tags & under_way}
+        found = [
+            (-customer["bags_mishandled"], str(customer["key"]))
+            for customer in customers
+            if customer["tier"]
+            and customer["flights_cancelled"]
+            and any(self._known[identifier].journeys & waiting for identifier in customer["identifiers"])
+        ]
+        return [key for _, key in sorted(found)][:20]
 
     def _groups(self) -> list[list[str]]:
         """Identifiers linked by the rule: one person's strong identifiers, but a passenger with two accounts links to nobody."""
@@ -133,7 +159,7 @@ class Answers:
             for request, (at, active) in part.ssrs.items():
                 services[request] = max(services.get(request, (0, False)), (at, active))
         balances = [part.balance for part in parts if part.balance is not None]
-        bags = {tag for part in parts for tag in part.bags}
+        bags = {tag for journey in journeys for tag in self._tags[journey]}
         surnames = [part.surname_of_account for part in parts] + [part.surname for part in parts]
         return {
             "key": identifiers[0],

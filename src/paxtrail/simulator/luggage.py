@@ -41,9 +41,9 @@ class Luggage:
             traveller.seat, traveller.sequence, self.rng.randint(9, 31), self.rng.choice(("", "", traveller.person.title)), inbound,
         )  # fmt: skip
 
-    def accept(self, label: typeb.Label, at: int, owner: str) -> None:
-        """The bags of `owner` (an identifier) enter the system: from the counter, or from another airline's flight."""
-        self.world.answers.checked(owner, label.tags)
+    def accept(self, label: typeb.Label, at: int, journey: tuple[str, str, str]) -> None:
+        """The bags of a journey enter the system: from the counter, or from another airline's flight."""
+        self.world.answers.checked(journey, label.tags)
         self._owed += label.count * self.world.options.mishandled
         indicator, state = ("T", "transfer") if label.inbound else ("L", "accepted")
         self._scan(label, at + 20 * SECOND, state, typeb.sourced(label, indicator=indicator))

@@ -110,7 +110,7 @@ class Sales:
             )  # fmt: skip
         segments = [segment_of(flight, 1, cabin)]
         if rng.random() < 0.35:
-            segments.append(_way_back(flight, cabin, rng))
+            segments.append(_way_back(flight, cabin, self.world.schedule.closes, rng))
         remark = rng.choice(REMARKS) if rng.random() < 0.05 else ""
         return Booking(
             next(self._locator), flight.airline, created, party, travellers, segments, len(travellers) * rng.randint(7_900, 64_000), remark
@@ -254,10 +254,12 @@ def _outcome(segment: Segment) -> str:
     return {"XX": "cancelled", "UN": "cancelled"}.get(segment.status, "booked")
 
 
-def _way_back(flight: Flight, cabin: str, rng: Random) -> Segment:
+def _way_back(flight: Flight, cabin: str, closes: int, rng: Random) -> Segment:
+    """The flight home some days later, after the replay: nothing else will be told of it."""
     days = rng.randint(2, 7)
     back = local(flight.on_scheduled, flight.destination_tz).replace(hour=rng.randint(6, 20), minute=rng.choice((0, 15, 30, 45)), second=0)
     departs = micros(back.replace(microsecond=0)) + days * DAY
+    departs += max(0, -(-(closes + DAY // 4 - departs) // DAY)) * DAY
     number = str(int(flight.number) % 7000 + 1)
     return Segment(
         2, flight.airline, number, flight.destination, flight.origin, flight.destination_tz, flight.origin_tz,

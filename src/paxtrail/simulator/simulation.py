@@ -50,7 +50,7 @@ class Simulation:
         return self._ledger
 
     def expected(self) -> dict[str, Any]:
-        """What the platform has to answer once everything was sent (docs/formats.md names the members)."""
+        """What the platform has to answer once everything was sent (members: see `answers`)."""
         ledger = self._counted().expected()
         answer = self.world.answers.expected()
         answer["totals"] |= {

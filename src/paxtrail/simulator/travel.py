@@ -92,7 +92,7 @@ class Travel:
         if label:
             if online:
                 desk.say("bag_added", dropped, bags=_bags(label), channel="counter")
-            self.luggage.accept(label, dropped, desk.traveller.identifiers(desk.booking)[0])
+            self.luggage.accept(label, dropped, desk.booking.journey(desk.traveller, desk.segment))
         self._changes(desk, at, min(called_off or closes, flight.off_scheduled - 70 * MINUTE))
         if called_off is not None:
             desk.say("cancelled", called_off + rng.randint(5, 40) * MINUTE)
