@@ -36,9 +36,9 @@ def left(settings: Settings) -> int:
 
 
 def emptied(settings: Settings) -> bool:
-    """Whether the outbox gets empty within a minute; asked of the server, which knows when a row goes."""
+    """Whether the outbox gets empty within 30 s; asked of the server, which knows when a row goes."""
     gone = threading.Event()
-    for _ in range(600):
+    for _ in range(300):
         if left(settings) == 0:
             return True
         gone.wait(0.1)

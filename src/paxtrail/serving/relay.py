@@ -45,7 +45,7 @@ class Relay:
     def run(self) -> None:
         """Relays until stopped; whatever is away (database, broker) is tried again, 0.1 to 5 s apart."""
         tenacity.Retrying(
-            wait=tenacity.wait_exponential_jitter(initial=0.1, max=5),
+            wait=tenacity.wait_random_exponential(multiplier=0.2, max=5),
             retry=tenacity.retry_if_exception_type((psycopg.Error, KafkaException, Unavailable)),
             stop=tenacity.stop_when_event_set(self._stopped),
             sleep=tenacity.sleep_using_event(self._stopped),
