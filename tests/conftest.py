@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 os.environ["PYSPARK_PYTHON"] = sys.executable
+os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(ROOT)])  # for the Python workers of Spark
 for _name in [name for name in os.environ if name.startswith("PAXTRAIL_")]:
     del os.environ[_name]  # a developer's copy of the stack is not what tests run against
 

@@ -210,17 +210,17 @@ class SpeedLayer:
         own = {"lane": pa.array([self.lane] * rows.num_rows, pa.string()), "seq": pa.array([seq] * rows.num_rows, pa.int64())}
         return pa.table([own.get(f.name, rows[f.name] if f.name not in own else None) for f in schema], schema=schema)
 
-    def recover(self) -> int:
-        """Finishes what a dead stream began: numbered micro-batches that Delta or PostgreSQL lacks, from Kafka by their offsets."""
+    def recover(self, read: Callable[[kafka.Ranges], DataFrame] | None = None) -> int:
+        """Finishes what a dead stream began: numbered micro-batches that Delta or PostgreSQL lacks, read again by their offsets."""
         with self.connection.transaction():
-            open_ = self.connection.execute(
-                "select s.seq, s.offsets, c.seq is not null from seqs s left join stream_commit c on c.lane = s.lane and c.seq = s.seq"
-                " and c.part = -1 where s.lane = %s and (c.seq is null or s.seq > %s) order by s.seq",
+            unfinished = self.connection.execute(
+                "select s.seq, s.offsets from seqs s left join stream_commit c on c.lane = s.lane and c.seq = s.seq and c.part = -1"
+                " where s.lane = %s and (c.seq is null or s.seq > %s) order by s.seq",
                 (self.lane, self._done[self.events_path]),
             ).fetchall()
-        for seq, ranges, _committed in open_:
-            self.process(kafka.records(self.spark, self.settings, ranges), seq, ranges)
-        return len(open_)
+        for seq, ranges in unfinished:
+            self.process(read(ranges) if read else kafka.records(self.spark, self.settings, ranges), seq, ranges)
+        return len(unfinished)
 
     def maintain(self) -> None:
         """Between two micro-batches: compacts and checkpoints bronze, drops claims that are older than the horizon."""
