@@ -83,7 +83,10 @@ def _delta() -> Iterator[str]:
         yield f"Written by `{table.owner}` · key `{', '.join(table.key)}` · to be kept: {table.retention}\n"
         yield _table(
             ("column", "type", "what it is"),
-            ((f"`{c.name}`{' †' if c.stats else ''}", f"{_short(c.type)}{', or null' if c.nullable else ''}", c.about) for c in table.columns),
+            (
+                (f"`{c.name}`{' †' if c.stats else ''}", f"{_short(c.type)}{', or null' if c.nullable else ''}", c.about)
+                for c in table.columns
+            ),
         )
 
 
@@ -178,7 +181,10 @@ def _attributes(tables: Mapping[str, AttributeTable], schemas: Schemas) -> Itera
         yield f"### {entity}\n"
         yield _table(
             ("attribute", "fold", "keep", "value", "from", "class", "what it is"),
-            ((f"`{a.name}`", _fold(a), str(a.keep or ""), _value(a), _from(a, schemas), _class(a, schemas), a.about) for a in table.attributes.values()),
+            (
+                (f"`{a.name}`", _fold(a), str(a.keep or ""), _value(a), _from(a, schemas), _class(a, schemas), a.about)
+                for a in table.attributes.values()
+            ),
         )
 
 
@@ -267,9 +273,7 @@ def _rights(table: Access) -> Iterator[str]:
         + (", ".join(f"`{name}`" for name, role in roles.items() if role.own_only) or "none")
         + ".\n"
     )
-    yield _table(
-        ("class", *(f"`{role}`" for role in roles)), ((c, *(rule.classes.get(c, "") for rule in roles.values())) for c in CLASSES)
-    )
+    yield _table(("class", *(f"`{role}`" for role in roles)), ((c, *(rule.classes.get(c, "") for rule in roles.values())) for c in CLASSES))
 
 
 def _sentence(text: str) -> str:

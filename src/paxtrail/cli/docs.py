@@ -14,7 +14,9 @@ DICTIONARY = ROOT / "docs" / "dictionary.md"
 
 @click.command()
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if the file is not up to date.")
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), default=DICTIONARY, help="Where to [default: docs/dictionary.md].")
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), default=DICTIONARY, help="Where to [default: docs/dictionary.md]."
+)
 def docs(check: bool, output: Path) -> None:
     """Write the dictionary of tables, events, attributes and rights, made from the contracts in the code and in conf/.
 
