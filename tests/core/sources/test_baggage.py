@@ -110,10 +110,17 @@ def test_one_message_may_hold_several_flights_and_passengers() -> None:
 
 
 def test_passengers_of_one_surname_all_get_the_bag() -> None:
-    brown = drafts(data("baggage/groups.txt"))[3]
+    brown = drafts(data("baggage/groups.txt").replace(b"2085333333", b"0085333333").replace(b"RUSH", b"PRIO"))[3]
     assert (brown.facts["given"], brown.facts["others"]) == ("JIM", [{"surname": "BROWN", "given": "ANN"}])
     names = [entity.key.value.rpartition("|")[2] for entity in brown.entities if isinstance(entity.key, Identifier)]
     assert names == ["BROWN/JIM", "BROWN/ANN"]
+
+
+def test_a_rushed_bag_makes_no_journey_on_the_flight_it_takes() -> None:
+    rushed = drafts(data("baggage/groups.txt"))[3]
+    assert rushed.facts["custody"] == "rushed"
+    assert [entity.kind for entity in rushed.entities] == ["bag"]
+    assert rushed.relations == ()
 
 
 def test_no_passenger_learns_of_another_groups_bags() -> None:

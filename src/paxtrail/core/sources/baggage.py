@@ -104,8 +104,10 @@ def _drafts(group: Group, envelope: Envelope) -> list[Draft]:
     drafts = []
     for tag in group.tags:
         bag = Entity("bag", tag.number)
-        relations = [Relation(journey, "carries", bag) for journey in journeys]
-        relations += [Relation(journey, "on", Entity("flight", station_leg)) for journey in journeys if station_leg]
+        # A rushed bag flies without its passenger: the leg of its message is nobody's journey.
+        carried = [] if _is_rushed(tag, facts) else journeys
+        relations = [Relation(journey, "carries", bag) for journey in carried]
+        relations += [Relation(journey, "on", Entity("flight", station_leg)) for journey in carried if station_leg]
         drafts.append(
             Draft(
                 type=_EVENTS[group.type],
@@ -113,7 +115,7 @@ def _drafts(group: Group, envelope: Envelope) -> list[Draft]:
                 facts=facts | _tag_facts(group, tag, facts),
                 native=group.text,
                 owner=Identifier("bag", f"{tag.number}|{leg or inbound or day}"),
-                entities=(bag, *journeys),
+                entities=(bag, *carried),
                 relations=tuple(relations),
                 source_sequence=sequence(envelope),
                 controller=envelope.extra.get("controller", ""),
@@ -152,9 +154,13 @@ def _custody(group: Group, tag: Tag, facts: dict[str, Json]) -> str | None:
         return "transfer"
     if group.action or source == "X":
         return None
-    if "RUSH" in facts.get("exceptions", ()) or tag.number[0] == "2":
+    if _is_rushed(tag, facts):
         return "rushed"
     return "transfer" if source == "T" else "accepted"
+
+
+def _is_rushed(tag: Tag, facts: dict[str, Json]) -> bool:
+    return "RUSH" in facts.get("exceptions", ()) or tag.number[0] == "2"
 
 
 def _facts(group: Group, received: int) -> tuple[dict[str, Json], str | None, str | None]:
