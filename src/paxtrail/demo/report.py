@@ -1,0 +1,172 @@
+"""What the demo found, for people (tables) and for programs (one JSON object)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.table import Table
+
+from paxtrail.adapters.rejects import Reject
+from paxtrail.demo.batches import Publication
+from paxtrail.demo.check import Findings
+from paxtrail.demo.feed import METHOD, Freshness
+from paxtrail.demo.screen import Screen
+from paxtrail.demo.served import Served
+from paxtrail.demo.story import Traveller, shown
+from paxtrail.settings import Settings
+
+_SHOWN_DIFFERENCES = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Rates and freshness of the replay."""
+
+    history: int
+    history_s: float
+    live: int
+    live_s: float
+    freshness: Freshness
+    backlog: Freshness
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Everything that was found out."""
+
+    ledger: Mapping[str, Mapping[str, Any]]
+    measured: Measured
+    publications: Sequence[Publication]
+    store: Findings
+    api: Findings
+    counts: Mapping[str, int]
+
+    @property
+    def drift(self) -> int:
+        return sum(one.drifted for one in self.publications)
+
+    @property
+    def matches(self) -> bool:
+        return self.store.matches and self.api.matches
+
+    @property
+    def good(self) -> bool:
+        return self.matches and not self.drift
+
+    def summary(self) -> dict[str, Any]:
+        """The last line of `paxtrail demo --exit`."""
+        measured = self.measured
+        differing = {**self.store.differing, **self.api.differing}
+        return {
+            "received": _sum(self.ledger, "received"),
+            "accepted": _sum(self.ledger, "accepted"),
+            "duplicates": _sum(self.ledger, "duplicates"),
+            "refused": _sum(self.ledger, "refused_records"),
+            **self.counts,
+            "drift": self.drift,
+            "publications": len(self.publications),
+            "freshness_p50_s": measured.freshness.p50_s,
+            "freshness_p95_s": measured.freshness.p95_s,
+            "records_per_s": round(measured.history / measured.history_s) if measured.history_s else 0,
+            "compared": sum(self.store.compared.values()) + sum(self.api.compared.values()),
+            "matches_expected": self.matches,
+            **({"differing": differing} if differing else {}),
+        }
+
+
+def _sum(ledger: Mapping[str, Mapping[str, Any]], name: str) -> int:
+    return sum(int(line[name]) for line in ledger.values())
+
+
+def counted(served: Served, people: int) -> dict[str, int]:
+    """How many of each kind the platform knows; `people`: customers that are more than a browser."""
+    flights, bags = served.flights.values(), served.bags.values()
+    return {
+        "customers": people,
+        "journeys": len(served.journeys),
+        "orders": len(served.orders),
+        "flights": len(served.flights),
+        "flights_cancelled": sum(flight["status"] == "cancelled" for flight in flights),
+        "bags": len(served.bags),
+        "bags_mishandled": sum(bool(bag.get("mishandled")) for bag in bags),
+    }
+
+
+def tell(screen: Screen, outcome: Outcome, found: Traveller | None, refused: Sequence[Reject]) -> None:
+    """Shows all of it."""
+    _ledger(screen, outcome)
+    _speed(screen, outcome.measured)
+    _batch(screen, outcome)
+    _differences(screen, outcome)
+    screen.title("One traveller, through the API")
+    if found:
+        screen.show(shown(found))
+    else:
+        screen.show("  nobody with a cancelled flight was found")
+    screen.title("One refused message")
+    for reject in refused[:1]:
+        screen.show(f"  {reject.source}: {reject.code}: {reject.reason}" + (f" (at {reject.at})" if reject.at else ""))
+        screen.show(f"  record {reject.reject_id}, {reject.topic}/{reject.partition}/{reject.offset}, sealed under its day's key")
+
+
+def _ledger(screen: Screen, outcome: Outcome) -> None:
+    screen.title("Ledger: received = accepted + duplicates + refused")
+    table = Table(box=None, pad_edge=False)
+    for name in ("source", "received", "accepted", "duplicates", "refused"):
+        table.add_column(name, justify="left" if name == "source" else "right")
+    table.add_column("refused because")
+    for source, line in outcome.ledger.items():
+        numbers = (f"{line[name]:,}" for name in ("received", "accepted", "duplicates", "refused_records"))
+        table.add_row(source, *numbers, ", ".join(f"{code} {n}" for code, n in line["refused"].items()))
+    screen.show(table)
+
+
+def _speed(screen: Screen, measured: Measured) -> None:
+    screen.title("Rate and freshness")
+    history_rate, live_rate = (n / s if s else 0 for n, s in ((measured.history, measured.history_s), (measured.live, measured.live_s)))
+    screen.show(f"  history: {measured.history:,} records as fast as the stream takes them: {history_rate:,.0f} a second")
+    fresh = measured.freshness
+    screen.show(f"  live: {measured.live:,} records at {live_rate:,.0f} a second on average, a batch run beside them")
+    screen.show(f"  freshness of the live part: p50 {fresh.p50_s:.2f} s, p95 {fresh.p95_s:.2f} s, longest {fresh.longest_s:.2f} s")
+    screen.show(f"  measured: {METHOD}")
+
+
+def _batch(screen: Screen, outcome: Outcome) -> None:
+    screen.title(f"Batch and speed layer: drift {outcome.drift}")
+    for one in outcome.publications:
+        screen.show(
+            f"  epoch {one.epoch}: {one.published:,} published, {one.healed:,} healed, {one.redefined:,} redefined, {one.drifted:,} drifted"
+        )
+
+
+def _differences(screen: Screen, outcome: Outcome) -> None:
+    screen.title("Answers compared with those known beforehand: " + ("all equal" if outcome.matches else "DIFFERENT"))
+    for where, findings in (("in the serving store, all", outcome.store), ("through the API, a sample", outcome.api)):
+        counts = ", ".join(f"{n:,} {kind.removeprefix('api.')}" for kind, n in findings.compared.items() if kind != "totals")
+        screen.show(f"  {where}: {counts}")
+        for name, n in sorted(findings.differing.items()):
+            screen.show(f"    {name}: {n} differ")
+        for one in findings.differences[:_SHOWN_DIFFERENCES]:
+            screen.show(f"    {one.kind} {one.key} {one.member}: expected {one.expected!r}, found {one.found!r}")
+
+
+def addresses(screen: Screen, settings: Settings, found: Traveller | None) -> None:
+    """Where to look further, with commands to copy."""
+    api = f"http://{settings.api.host}:{settings.api.port}"
+    own = f"./paxtrail --home {settings.home}"
+    screen.title("Explore")
+    screen.show(f"  API {api}   health {api}/health/freshness   metrics {api}/metrics")
+    screen.show(f"  Kafka {settings.kafka.brokers}   PostgreSQL {settings.postgres.host}:{settings.postgres.port}   lake {settings.lake}")
+    screen.show(f"  logs {settings.logs}   {own} status")
+    auth = f'-H "Authorization: Bearer $({own} token --role supervisor --purpose care)"'
+    customer = found.view["customer_id"] if found else "ID"
+    for line in (
+        f"  curl -s {auth} {api}/v1/profiles/{customer}/360",
+        f"  curl -s {auth} {api}/v1/profiles/{customer}/timeline",
+        f'  curl -s {auth} -d \'{{"pnr": "LOCATOR", "surname": "NAME"}}\' -H \'Content-Type: application/json\' {api}/v1/profiles/lookup',
+        f"  {own} rejects list --limit 5",
+        f"  {own} batch run",
+    ):
+        screen.console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,190 @@
+"""The run of the demo: stack up, history as fast as the stream takes it, two days live with a batch beside it, everything compared."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from paxtrail.adapters import lake
+from paxtrail.adapters.rejects import rejects
+from paxtrail.demo import check, report, story
+from paxtrail.demo.batches import BatchRun, publications
+from paxtrail.demo.desk import Desk
+from paxtrail.demo.feed import Feed, Watch
+from paxtrail.demo.report import Measured, Outcome
+from paxtrail.demo.screen import Bar, Screen
+from paxtrail.demo.served import Served
+from paxtrail.errors import ConfigurationError
+from paxtrail.settings import Settings
+from paxtrail.simulator.messages import Message, instant
+from paxtrail.simulator.noise import Noise
+from paxtrail.simulator.replay import Progress, producer, replay
+from paxtrail.simulator.simulation import Simulation
+from paxtrail.simulator.world import Options
+from paxtrail.stack.supervision import Supervisor, bring_up, take_down
+
+_MARK = ".paxtrail-demo"
+_WINDOW = 12_000
+"""Records under way while history is sent: a little more than one micro-batch."""
+_SAMPLE = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the demo plays. `flights`: a day's flights at most; `speed_up`: seconds of the two days in one."""
+
+    passengers: int
+    seed: int
+    flights: int | None
+    speed_up: float
+
+
+@contextmanager
+def stack(settings: Settings, screen: Screen) -> Iterator[None]:
+    """The whole stack on an empty home, down again at the end; what a killed demo left behind is taken down first."""
+    home = settings.home
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with lake.locked("demo", settings.model_copy(update={"home": home.parent})):
+        if home.exists():
+            _clear(settings)
+        home.mkdir()
+        (home / _MARK).touch()
+        try:
+            for part, seconds in bring_up(settings, ()):
+                screen.say(f"{part.name:9} ready after {seconds:4.1f} s   {part.where(settings)}")
+            yield
+        finally:
+            stopped = take_down(settings, ())
+            screen.say(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
+
+
+def _clear(settings: Settings) -> None:
+    home = settings.home
+    if any(home.iterdir()) and not (home / _MARK).exists():
+        raise ConfigurationError(f"{home} was not made by the demo: choose another --home")
+    supervisor = Supervisor(settings)
+    if supervisor.running or supervisor.orphans():
+        take_down(settings, ())
+    shutil.rmtree(home)
+
+
+class Demo:
+    """One demonstration on a stack that is up."""
+
+    def __init__(self, settings: Settings, screen: Screen, simulation: Simulation, speed_up: float) -> None:
+        self.settings = settings
+        self.screen = screen
+        self.simulation = simulation
+        self.speed_up = speed_up
+        self._batches: list[BatchRun] = []
+
+    def play(self) -> Measured:
+        """Sends everything, with a batch run beside the second half, and waits until all of it is committed."""
+        total, opens = self.simulation.count(), self.simulation.world.schedule.opens
+        sent: dict[bool, tuple[int, float]] = {False: (0, 0.0), True: (0, 0.0)}
+        try:
+            with Watch(self.settings) as watch, self.screen.bar(total) as bar:
+                feed = Feed(producer(self.settings.kafka.brokers), watch)
+                for live, messages in groupby(self.simulation.messages(), key=lambda message: message.at_us >= opens):
+                    before, began = feed.sent, time.monotonic()
+                    self._part(feed, bar, messages, live)
+                    if not live:
+                        watch.settle(feed.sent)
+                    sent[live] = feed.sent - before, time.monotonic() - began
+                    if not live:
+                        self.screen.say(f"history committed: {feed.sent:,} records at {feed.sent / sent[live][1]:,.0f} a second")
+                        self._begin_batch("demo-1")
+                watch.settle(feed.sent, lambda committed: bar.at(committed, "waiting for the last commits"))
+                self.screen.say(f"all {feed.sent:,} records committed")
+            for batch in self._batches:
+                self._finish(batch)
+            self._finish(self._begin_batch("demo-2"))
+        finally:
+            for batch in self._batches:
+                batch.stop()
+        (history, history_s), (live_n, live_s) = sent[False], sent[True]
+        return Measured(history, history_s, live_n, live_s, feed.freshness("live"), feed.freshness("history"))
+
+    def _part(self, feed: Feed, bar: Bar, messages: Iterator[Message], live: bool) -> None:
+        feed.part, feed.window = ("live", None) if live else ("history", _WINDOW)
+        before = feed.sent
+
+        def show(progress: Progress) -> None:
+            rate = progress.sent / progress.seconds if progress.seconds else 0.0
+            batch = "   batch running" if any(one.running for one in self._batches) else ""
+            under_way = feed.sent - feed.watch.committed
+            text = f"{feed.part} {instant(progress.at_us)[:16].replace('T', ' ')}   {rate:,.0f}/s   {under_way:,} under way{batch}"
+            bar.at(before + progress.sent, text)
+
+        replay(messages, feed, speed_up=self.speed_up if live else None, on_progress=show)
+
+    def _begin_batch(self, run_id: str) -> BatchRun:
+        batch = BatchRun(self.settings, run_id)
+        self._batches.append(batch)
+        self.screen.say(f"batch {run_id}: cut, fold, publish, while the stream goes on")
+        return batch
+
+    def _finish(self, batch: BatchRun) -> None:
+        began = time.monotonic()
+        counts = batch.result()
+        published = counts["publication"]
+        self.screen.say(
+            f"batch {batch.run_id}: {published['published']:,} published, {published['healed']:,} healed, {published['drifted']:,} drifted"
+            f" (waited {time.monotonic() - began:.0f} s)"
+        )
+
+    def judge(self, measured: Measured) -> tuple[Outcome, story.Traveller | None]:
+        """Compares all answers with those known beforehand, and finds a traveller worth showing."""
+        expected = self.simulation.expected()
+        self.screen.say("comparing every answer with the one known beforehand")
+        with closing(Served(self.settings, self.simulation.options.end_us)) as served, Desk(self.settings) as desk:
+            found = check.everything(expected, served)
+            self.screen.say(f"{sum(found.compared.values()):,} compared in the serving store")
+            asked = check.a_sample(expected, desk, _SAMPLE)
+            counts = report.counted(served, len(served.customers) - len(expected["devices"]))
+            outcome = Outcome(served.ledger(), measured, publications(self.settings), found, asked, counts)
+            return outcome, story.traveller(expected, desk)
+
+
+def demonstrate(settings: Settings, screen: Screen, choices: Choices, stay: Callable[[], Any] | None) -> Outcome:
+    """The whole of it; with `stay`, calls it before the stack is taken down."""
+    end_us = time.time_ns() // 1000
+    options = Options(end_us, seed=choices.seed, passengers=choices.passengers, limit=choices.flights)
+    with ThreadPoolExecutor(1) as pool:
+        making = pool.submit(_simulation, options)
+        with stack(settings, screen):
+            simulation = making.result()
+            totals = simulation.expected()["totals"]
+            screen.say(f"two days: {totals['flights']:,} flights, {totals['customers']:,} customers, {totals['received']:,} records")
+            demo = Demo(settings, screen, simulation, choices.speed_up)
+            outcome, found = demo.judge(demo.play())
+            report.tell(screen, outcome, found, _telling(settings))
+            if stay:
+                report.addresses(screen, settings, found)
+                stay()
+    return outcome
+
+
+def _simulation(options: Options) -> Simulation:
+    simulation = Simulation(options, Noise())
+    simulation.count()
+    return simulation
+
+
+def _telling(settings: Settings) -> list[Any]:
+    """Refused records, those of an XML or Type B message first: they tell most."""
+    return sorted(
+        rejects(settings), key=lambda reject: (reject.code not in ("truncated", "bad_xml", "xml_doctype"), reject.code == "conflict")
+    )
+
+
+def home_of(base: Path) -> Path:
+    """The demo's own folder below a home: made anew each time."""
+    return base / "demo"
