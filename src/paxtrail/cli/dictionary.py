@@ -77,7 +77,10 @@ def dictionary(conf: Path) -> str:
 
 
 def _delta() -> Iterator[str]:
-    yield "## Tables in Delta\n\nIn `<home>/lake/<layer>/<table>`. One writer per table. Only columns marked † have statistics in the Delta log.\n"
+    yield (
+        "## Tables in Delta\n\nIn `<home>/lake/<layer>/<table>`. One writer per table."
+        " Only columns marked † have statistics in the Delta log.\n"
+    )
     for table in DELTA:
         yield f"### {table.name}\n\n{_sentence(table.about)}\n"
         yield f"Written by `{table.owner}` · key `{', '.join(table.key)}` · to be kept: {table.retention}\n"
@@ -173,19 +176,18 @@ def _fields(fields: Iterable[Field], of: str = "") -> Iterator[tuple[str, str, s
 
 def _attributes(tables: Mapping[str, AttributeTable], schemas: Schemas) -> Iterator[str]:
     yield (
-        "## Attributes\n\nFrom `conf/attributes/<entity>.toml`. Each is a fold of events: `latest` and `first` by (rank of source, event time,"
-        " source sequence, arrival, event id), `min`, `max`, `sum`, `count`, `days` (a count per day), `recent` (newest by event time), `set`"
-        " (most recently seen), `map` (latest by key). *keep* is how many are remembered per token.\n"
+        "## Attributes\n\nFrom `conf/attributes/<entity>.toml`. Each is a fold of events: `latest` and `first` by (rank of source,"
+        " event time, source sequence, arrival, event id), `min`, `max`, `sum`, `count`, `days` (a count per day), `recent` (newest by"
+        " event time), `set` (most recently seen), `map` (latest by key). *keep* is how many are remembered per token.\n"
     )
+    head = ("attribute", "fold", "keep", "value", "from", "class", "what it is")
     for entity, table in sorted(tables.items()):
         yield f"### {entity}\n"
-        yield _table(
-            ("attribute", "fold", "keep", "value", "from", "class", "what it is"),
-            (
-                (f"`{a.name}`", _fold(a), str(a.keep or ""), _value(a), _from(a, schemas), _class(a, schemas), a.about)
-                for a in table.attributes.values()
-            ),
-        )
+        yield _table(head, (_attribute(attribute, schemas) for attribute in table.attributes.values()))
+
+
+def _attribute(a: Attribute, schemas: Schemas) -> Sequence[str]:
+    return f"`{a.name}`", _fold(a), str(a.keep or ""), _value(a), _from(a, schemas), _class(a, schemas), a.about
 
 
 def _fold(attribute: Attribute) -> str:
@@ -268,7 +270,7 @@ def _rights(table: Access) -> Iterator[str]:
         ),
     )
     yield (
-        "### Classes by role\n\n`show` the value, `mask` its last three characters, `icon` that there is one; empty: absent from the answer."
+        "### Classes by role\n\n`show` the value, `mask` its last three characters, `icon` that there is one; empty: absent."
         f" Lists and search never show {', '.join(table.hidden_in_lists)}. A role with own data only: "
         + (", ".join(f"`{name}`" for name, role in roles.items() if role.own_only) or "none")
         + ".\n"
