@@ -247,7 +247,7 @@ def _open(value: Json, unseal: _Unseal, *, clear: bool) -> Json:
     if isinstance(value, str) and value.startswith(SEALED):
         opened = unseal(value)
         return _HIDDEN if opened is None else opened
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):  # not Mapping: that check took a fifth of the time of a profile read
         members = {name: _open(member, unseal, clear=clear) for name, member in value.items()}
         seen = {name: member for name, member in members.items() if member is not _HIDDEN}
         return _HIDDEN if value and not seen else seen

@@ -17,6 +17,7 @@ from paxtrail.errors import NotFound, Unavailable
 from paxtrail.serving.metrics import Metrics
 from paxtrail.serving.statements import CUSTOMER, CUSTOMER_ID, CUSTOMER_PARTS, CUSTOMERS, ENTITIES, ENTITY, VIEW
 from paxtrail.serving.store import Store, Stored
+from paxtrail.serving.together import Together
 
 log = logging.getLogger("paxtrail.serving")
 
@@ -34,6 +35,7 @@ class Documents:
         self._store = store
         self._tables = tables
         self._metrics = metrics
+        self._current: Together[str, Any] = Together(self._look_up)
         code = hashlib.blake2b(
             b"".join(Path(str(m.__file__)).read_bytes() for m in (views, folds, custody, outcomes)), digest_size=6
         ).hexdigest()
@@ -42,11 +44,14 @@ class Documents:
         self.digests["customer"] = self.digests["profile"]
         self.digests_text = orjson.dumps(self.digests).decode()
 
+    async def _look_up(self, tokens: list[str]) -> dict[str, Any]:
+        return {row["token"]: row for row in await self._store.fetch(CUSTOMER, tokens, self.digests["customer"])}
+
     async def customer(self, token: str) -> Found:
         """Document of the customer that `token` belongs to, under its current id; NotFound if the token is nobody's."""
         customer = token
         for _ in range(_TRIES):
-            row = await self._store.row(CUSTOMER, customer, self.digests["customer"])
+            row = (await self._current.get((customer,))).get(customer)
             if row is None:
                 break
             if row["customer_id"] != customer:

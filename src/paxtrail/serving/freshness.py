@@ -33,6 +33,8 @@ class Freshness:
         self._store = store
         self._metrics = metrics
         self._lanes: dict[str, tuple[int, int, int]] = {}
+        self._committed: dict[str, str] = {}
+        self._oldest = 0
         self._published: dict[str, Any] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -56,6 +58,8 @@ class Freshness:
         for row in await self._store.fetch(COMMITS):
             committed = int(row["committed_at"].timestamp() * 1e6)
             self._lanes[row["lane"]] = row["seq"], committed, max(0, (row["minted"] or row["seq"]) - row["seq"])
+        self._committed = {lane: instant(committed) for lane, (_, committed, _) in self._lanes.items()}
+        self._oldest = min((committed for _, committed, _ in self._lanes.values()), default=0)
         row = await self._store.row(PUBLISHED)
         if row is not None:
             self._published = dict(row)
@@ -63,10 +67,7 @@ class Freshness:
 
     def short(self, at: int) -> dict[str, Any]:
         """What every answer says: when each lane last committed, and the age of the oldest of them in seconds."""
-        if not self._lanes:
-            return {"committed": {}, "age_s": None}
-        oldest = min(committed for _, committed, _ in self._lanes.values())
-        return {"committed": {lane: instant(c) for lane, (_, c, _) in self._lanes.items()}, "age_s": round(max(0, at - oldest) / 1e6, 3)}
+        return {"committed": self._committed, "age_s": round(max(0, at - self._oldest) / 1e6, 3) if self._committed else None}
 
     def full(self, at: int) -> dict[str, Any]:
         """The answer of /health/freshness. `lag_batches`: micro-batches begun and not yet committed."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+import re
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -10,7 +11,7 @@ from fastapi import Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
-from paxtrail.errors import BadRequest, PaxtrailError
+from paxtrail.errors import BadRequest, ConfigurationError, PaxtrailError
 from paxtrail.serving import problems
 from paxtrail.serving.access import Access, Caller
 from paxtrail.serving.tokens import Verifier
@@ -46,7 +47,7 @@ class Guarded(APIRoute):
     """A route whose function runs only for an admitted caller, `request.state.caller`; errors of the tree become problems here."""
 
     def get_route_handler(self) -> Handler:
-        inner = super().get_route_handler()
+        inner = _direct(self) or super().get_route_handler()
         route = self.name
         declared = {field.alias for field in self.dependant.query_params}
 
@@ -60,6 +61,34 @@ class Guarded(APIRoute):
                 return problems.of(error)
 
         return handler
+
+
+def _direct(route: APIRoute) -> Handler | None:
+    """The function of a route that takes nothing but texts of its path, called without FastAPI's solving of dependencies.
+
+    That is half of the time of a profile read. What is declared is checked all the same: by the patterns of the path's parameters.
+    """
+    taken, function = route.dependant, route.endpoint
+    if taken.query_params or taken.body_params or taken.header_params or taken.cookie_params or taken.dependencies:
+        return None
+    patterns = {field.alias: re.compile(_pattern(field.field_info.metadata)) for field in taken.path_params}
+
+    async def handler(request: Request) -> Response:
+        values: dict[str, str] = request.scope["path_params"]
+        wrong = [name for name, pattern in patterns.items() if not pattern.fullmatch(values[name])]
+        if wrong:
+            return problems.problem("invalid", errors=[{"at": f"path.{name}", "kind": "string_pattern_mismatch"} for name in wrong])
+        response: Response = await function(request=request, **values)
+        return response
+
+    return handler
+
+
+def _pattern(metadata: Iterable[Any]) -> str:
+    for one in metadata:
+        if isinstance(found := getattr(one, "pattern", None), str):
+            return found
+    raise ConfigurationError("a parameter of a path needs a pattern")
 
 
 def _strict(raw: bytes, declared: set[str]) -> None:

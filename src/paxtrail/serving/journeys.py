@@ -43,16 +43,20 @@ class Parts:
     def _of(self, journey: str, entity: str) -> list[Found]:
         return [self.settled[entity, key] for key in sorted(self._parts.get((journey, entity), ())) if (entity, key) in self.settled]
 
-    def outcome(self, key: str, as_of: int) -> tuple[Json, bool]:
-        """What became of a journey (None while open), and whether the last publication says so."""
+    def is_published(self, key: str) -> bool:
+        """Whether the last publication concluded the journey: then the history up to the cut has it."""
+        return key in self._concluded
+
+    def _outcome(self, key: str, as_of: int) -> Json:
+        """What became of a journey: as published, else by now; None while open."""
         if (concluded := self._concluded.get(key)) is not None:
-            return concluded, True
+            return concluded
         journey = orjson.loads(self.settled["journey", key][2])
         flights = {found[0]: orjson.loads(found[2]) for found in self._of(key, "flight")}
         bags = [orjson.loads(found[2]) for found in self._of(key, "bag")]
         # A journey rebooked to another leg keeps its relation to the first: its own document says which one it is on.
         flight = flights.get(journey.get("leg")) or next(iter(flights.values()), None)
-        return outcomes.outcome(journey, flight, bags, as_of=as_of), False
+        return outcomes.outcome(journey, flight, bags, as_of=as_of)
 
     def journey(self, key: str, asked: Asked, eyes: Eyes, viewing: Viewing) -> dict[str, Any]:
         """The journey with its parts as the caller sees them."""
@@ -61,5 +65,5 @@ class Parts:
             "journey": viewing.shown("journey", self.settled["journey", key], asked, eyes),
             "flights": [viewing.shown("flight", found, asked, eyes) for found in self._of(key, "flight")],
             "bags": [viewing.shown("bag", found, asked, eyes) for found in self._of(key, "bag")],
-            "outcome": self.outcome(key, asked.at)[0],
+            "outcome": self._outcome(key, asked.at),
         }

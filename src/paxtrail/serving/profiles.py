@@ -37,9 +37,8 @@ class Profiles:
         eyes = await viewing.eyes(asked, [found[2], *parts.texts()])
         journeys = [parts.journey(key, asked, eyes, viewing) for key in parts.keys("journey")]
         journeys.sort(key=_when, reverse=True)
-        concluded = [parts.outcome(key, asked.at) for key in parts.keys("journey")]
         before = outcomes.unite(parts.histories)
-        since = outcomes.history(outcome for outcome, published in concluded if outcome is not None and not published)
+        since = outcomes.history(j["outcome"] for j in journeys if j["outcome"] is not None and not parts.is_published(j["key"]))
         body = {
             "customer_id": found[0],
             "version": found[1],

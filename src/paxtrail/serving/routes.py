@@ -22,7 +22,9 @@ from paxtrail.serving.viewing import Asked
 CustomerId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="Id of a customer: current, or any it had before it was merged.")]
 JourneyKey = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="Key of a journey, as answers name it.")]
 Tag = Annotated[str, Path(pattern=r"^[0-9]{10}$", description="Ten-digit licence plate of a bag (IATA Resolution 740).")]
-Designator = Annotated[str, Path(pattern=r"^([A-Z][A-Z0-9]|[0-9][A-Z]|[A-Z]{3})[0-9]{1,5}[A-Z]?$", description="Airline designator, number, suffix: UA1545.")]
+Designator = Annotated[
+    str, Path(pattern=r"^([A-Z][A-Z0-9]|[0-9][A-Z]|[A-Z]{3})[0-9]{1,5}[A-Z]?$", description="Airline designator, number, suffix: UA1545.")
+]
 Date = Annotated[str, Path(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", json_schema_extra={"format": "date"}, description="Origin date.")]
 Airport = Annotated[str, Path(pattern=r"^[A-Z]{3}$", description="Departure airport.")]
 Limit = Annotated[int, Query(ge=1, le=200, description="How many at most.")]

@@ -6,11 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from paxtrail.adapters.vault import AsyncVault
 from paxtrail.core.records import Json
 from paxtrail.core.sealing import open_
 from paxtrail.serving.access import Way
-from paxtrail.serving.store import guarded
 
 _SEALED = re.compile(r"sealed:([a-z_]+):([0-9a-f]{32}):")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -78,9 +76,3 @@ def owners(ways: Mapping[str, Way], texts: Iterable[str]) -> set[str]:
     """Owners whose keys are needed to show these documents to a caller with these ways."""
     opened = {class_ for class_, way in ways.items() if way != "icon"}
     return {owner for text in texts for class_, owner in _SEALED.findall(text) if class_ in opened} if opened else set()
-
-
-async def eyes(vault: AsyncVault, ways: Mapping[str, Way], texts: Iterable[str]) -> Eyes:
-    """What opens the sealed values of these documents; Unavailable if keys are needed and the vault does not answer."""
-    needed = owners(ways, texts)
-    return Eyes(ways, await guarded(vault.keys(needed)) if needed else {})

@@ -6,11 +6,11 @@ MAX_JOURNEYS = 50
 """Journeys in a 360 view: those not yet in the history, and the newest others up to this many."""
 
 CUSTOMER = """
-select l.customer_id, v.version, d.document
-from links l
-left join versions v on v.entity = 'customer' and v.key = $1
-left join documents d on d.entity = 'customer' and d.key = $1 and d.version = v.version and d.digest = $2
-where l.token = $1
+select l.token, l.customer_id, v.version, d.document
+from unnest($1::text[]) as k(token)
+join links l on l.token = k.token
+left join versions v on v.entity = 'customer' and v.key = k.token
+left join documents d on d.entity = 'customer' and d.key = k.token and d.version = v.version and d.digest = $2
 """
 
 CUSTOMER_ID = "select customer_id from links where token = $1"

@@ -12,7 +12,7 @@ from paxtrail.serving.statements import KEEP
 
 T = TypeVar("T")
 
-ACQUIRE_S = 2.0
+CONNECT_S = 2.0
 STATEMENT_S = 5.0
 
 # Reads only ever go by key; with stale statistics the planner would scan or hash whole tables (as in the stream's session).
@@ -57,7 +57,7 @@ class Store:
         return rows[0] if rows else None
 
     async def _fetch(self, statement: str, arguments: tuple[Any, ...]) -> Any:
-        async with self.pool.acquire(timeout=ACQUIRE_S) as connection:
+        async with self.pool.acquire() as connection:
             return await connection.fetch(statement, *arguments)
 
     async def snapshot(self, *statements: tuple[Any, ...]) -> list[list[Any]]:
@@ -65,7 +65,7 @@ class Store:
         return await guarded(self._snapshot(statements))
 
     async def _snapshot(self, statements: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
-        async with self.pool.acquire(timeout=ACQUIRE_S) as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+        async with self.pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
             return [list(await connection.fetch(*statement)) for statement in statements]
 
     async def keep(self, documents: Iterable[tuple[str, str, int, str, str]]) -> None:
@@ -75,7 +75,7 @@ class Store:
             await guarded(self._execute(KEEP, columns))
 
     async def _execute(self, statement: str, arguments: list[Any]) -> None:
-        async with self.pool.acquire(timeout=ACQUIRE_S) as connection:
+        async with self.pool.acquire() as connection:
             await connection.execute(statement, *arguments)
 
 
@@ -94,7 +94,7 @@ async def pool(address: str, size: int, *, session: Mapping[str, str] | None = N
         min_size=0,
         max_size=size,
         command_timeout=STATEMENT_S,
-        timeout=ACQUIRE_S,
+        timeout=CONNECT_S,
         max_inactive_connection_lifetime=0,
         connection_class=_Connection,
         server_settings={**_SESSION, **(session or {})},
