@@ -40,7 +40,8 @@ def configure(settings: Settings, folder: Path, *, without: Sequence[str] = (), 
     for source in set(TYPES.values()):
         events = {type_: {"about": "said", "fields": FIELDS} for type_, owner in TYPES.items() if owner == source}
         (folder / "schemas" / f"{source}.toml").write_text("\n".join(["version = 1", f"events = {toml(events)}"]))
-    definitions = {name: definition for name, definition in DEFINITIONS.items() if name not in without} | (changed or {})
+    # Names of their own: documents and outcomes must find nothing they know in invented states.
+    definitions = {f"x_{name}": definition for name, definition in (DEFINITIONS | (changed or {})).items() if name not in without}
     for entity in ENTITIES:
         (folder / "attributes" / f"{entity}.toml").write_text("\n".join(f"{name} = {toml(d)}" for name, d in definitions.items()))
     return settings.model_copy(update={"conf": folder})

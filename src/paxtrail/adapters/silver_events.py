@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from deltalake import DeltaTable
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 
 from paxtrail.adapters import lake, silver
 from paxtrail.adapters.cuts import cuts_between
 from paxtrail.adapters.silver import Job
+from paxtrail.settings import Settings
 from paxtrail.tables import bronze
 from paxtrail.tables.silver import CORRECTIONS, EVENTS
 from paxtrail.transforms import events
@@ -28,8 +30,10 @@ def take_in(job: Job) -> dict[str, int]:
             counts["rows"] = counts["new"] + counts["replaces"] + counts["dropped"]
             taken = events.taken(judgement, job.cut.epoch)
             old = events.replaced(judgement, known)
-            # First the corrections: a run killed between the two writes finds its own transaction and adds nothing twice.
-            silver.write(job, CORRECTIONS, events.corrected(judgement, old, job.cut.epoch), mode="append")
+            silver.ensure(job.spark, CORRECTIONS, job.settings)
+            if counts["dropped"] or has_revisions(job.settings):
+                # Before the events: a run killed between the two writes finds its own transaction and adds nothing twice.
+                silver.write(job, CORRECTIONS, events.corrected(judgement, old, job.cut.epoch), mode="append")
             if counts["replaces"]:
                 gone = old.join(taken.select("event_id"), "event_id", "left_anti")
                 silver.merge(job, EVENTS, taken, gone, about=counts)
@@ -38,6 +42,11 @@ def take_in(job: Job) -> dict[str, int]:
         finally:
             judgement.unpersist()
     return counts
+
+
+def has_revisions(settings: Settings) -> bool:
+    """Whether anything was ever decoded again."""
+    return DeltaTable.is_deltatable(bronze.REVISIONS.path(settings.lake))
 
 
 def _covered(job: Job, after_epoch: int) -> DataFrame:
@@ -49,9 +58,12 @@ def _covered(job: Job, after_epoch: int) -> DataFrame:
     ]
     both = None
     for table in (bronze.EVENTS, bronze.REVISIONS):
-        path = lake.ensure(table, job.settings)
+        path = table.path(job.settings.lake)
+        if not DeltaTable.is_deltatable(path):
+            continue
         # The newest version, not the one the cut noted: the interval decides, and the writer may have compacted that version away.
         rows = job.spark.read.format("delta").load(path).select(*table.names)
         both = rows if both is None else both.unionByName(rows)
-    assert both is not None
+    if both is None:
+        both = job.spark.createDataFrame([], bronze.EVENTS.ddl)
     return events.covered(both.drop("native", "traceparent"), intervals)

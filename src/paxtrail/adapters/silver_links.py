@@ -29,7 +29,7 @@ def connect(job: Job, *, full: bool = False) -> dict[str, int]:
             # Tokens of persons are few beside events: taken from all of them, an incremental run and a full one cannot differ.
             everyone = links.customers(links.persons(everything), linked)
             silver.write(job, LINKS, links.stamped(everyone, known, ("token", "customer_id"), job.cut.epoch), mode="overwrite")
-        return {table.name.split(".")[1]: silver.read(job, table).count() for table in (EDGES, LINKS, RELATIONS)}
+        return {table.name.split(".")[1]: silver.size(table, job.settings) for table in (EDGES, LINKS, RELATIONS)}
 
 
 def _grow(job: Job, table: Table, everything: DataFrame, full: bool) -> None:

@@ -17,28 +17,26 @@ _APP = f"{STATES.name}.outcomes"
 def conclude(job: Job) -> dict[str, int]:
     """How many outcomes and histories there are, and changed. All journeys are judged at the moment of the cut: time alone closes some."""
     tables = configuration.attributes(job.settings.conf)
-    counts = {"outcomes": 0, "histories": 0, "changed": 0, "gone": 0}
+    counts: dict[str, int] = {}
     with lake.locked(STATES.name, job.settings):
         if silver.done(STATES, job.settings) != job.cut.epoch:
             raise EpochRefused(f"silver.states is not at epoch {job.cut.epoch}; fold the states of run {job.cut.run_id} first")
         if not silver.has_cut(STATES, job, _APP):
             known = silver.read(job, STATES)
             relations = silver.read(job, RELATIONS)
+            derived = states.of_kinds(known, "outcome", "history")
             closed = outcomes.concluded(known, relations, tables, as_of=job.cut.cut_time, epoch=job.cut.epoch)
             closed = closed.persist(StorageLevel.MEMORY_AND_DISK)
             fresh = closed.unionByName(outcomes.histories(closed, job.cut.epoch)).persist(StorageLevel.MEMORY_AND_DISK)
-            derived = states.of_kinds(known, "outcome", "history")
+            changes = states.changed(fresh, derived).unionByName(states.gone(fresh, derived, job.cut.epoch))
+            changes = changes.persist(StorageLevel.MEMORY_AND_DISK)
             try:
-                changed, gone = states.changed(fresh, derived), states.gone(fresh, derived, job.cut.epoch)
-                counts = {
-                    "outcomes": closed.count(),
-                    "histories": states.of_kinds(fresh, "history").count(),
-                    "changed": changed.count(),
-                    "gone": gone.count(),
-                }
-                silver.merge(job, STATES, changed.unionByName(gone), app=_APP, about=counts)
+                counts = {row["entity"]: row["count"] for row in fresh.groupBy("entity").count().collect()}
+                counts["changed"] = changes.count()
+                if counts["changed"]:
+                    silver.merge(job, STATES, changes, app=_APP, about=counts)
             finally:
-                fresh.unpersist()
-                closed.unpersist()
+                for frame in (changes, fresh, closed):
+                    frame.unpersist()
         record_version(job)
     return counts

@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame
 
 from paxtrail.adapters import configuration, lake, silver
 from paxtrail.adapters.silver import Job
+from paxtrail.adapters.silver_events import has_revisions
 from paxtrail.tables.silver import EVENTS, STATES
 from paxtrail.transforms import events, states
 
@@ -26,7 +27,7 @@ def fold_states(job: Job, *, full: bool = False) -> dict[str, Any]:
             return {"mode": base["mode"], "base": base["base"], "already": True}
         everything = events.until(silver.read(job, EVENTS), job.cut.epoch)
         known = silver.read(job, STATES)
-        full = full or base is None or base["digests"] != digests or _revised(everything, base["epoch"])
+        full = full or base is None or base["digests"] != digests or (has_revisions(job.settings) and _revised(everything, base["epoch"]))
         about = {"mode": "full" if full else "incremental", "base": None if full or base is None else base["run"], "digests": digests}
         if full or base is None:
             rows = states.laid_out(states.folded(everything, tables, job.cut.epoch))
