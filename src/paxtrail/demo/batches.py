@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,7 @@ class BatchRun:
 
     def __init__(self, settings: Settings, run_id: str) -> None:
         self.run_id = run_id
+        self._began = time.time()
         self._log = settings.logs / f"batch-{run_id}.log"
         self._out = settings.logs / f"batch-{run_id}.json"
         # It yields to the stream: the batch has time, the stream has readers waiting.
@@ -64,6 +66,10 @@ class BatchRun:
             raise PaxtrailError(f"the batch run {self.run_id} ended with {code}; {self._log} ends with:\n{said}")
         found: dict[str, Any] = orjson.loads(self._out.read_bytes().splitlines()[-1])
         return found
+
+    def seconds(self) -> float:
+        """How long it ran: until it wrote its counts."""
+        return self._out.stat().st_mtime - self._began
 
     def stop(self) -> None:
         """It has ended."""

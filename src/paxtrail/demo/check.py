@@ -74,7 +74,8 @@ def mask(value: Json) -> Json:
 def name_of(identifier: str) -> str:
     """An identifier as it may be shown: namespace, first part, no name and no number."""
     namespace, _, value = identifier.partition(":")
-    return f"{namespace}:{value.partition('|')[0]}|•••"
+    first, several, _ = value.partition("|")
+    return f"{namespace}:{first}|•••" if several else f"{namespace}:•••"
 
 
 def everything(expected: Mapping[str, Any], served: Served) -> Findings:

@@ -132,12 +132,10 @@ class Demo:
         return batch
 
     def _finish(self, batch: BatchRun) -> None:
-        began = time.monotonic()
-        counts = batch.result()
-        published = counts["publication"]
+        published = batch.result()["publication"]
         self.screen.say(
-            f"batch {batch.run_id}: {published['published']:,} published, {published['healed']:,} healed, {published['drifted']:,} drifted"
-            f" (waited {time.monotonic() - began:.0f} s)"
+            f"batch {batch.run_id}: {published['published']:,} states published, {published['healed']:,} healed,"
+            f" {published['drifted']:,} drifted, in {batch.seconds():.0f} s"
         )
 
     def judge(self, measured: Measured) -> tuple[Outcome, story.Traveller | None]:
