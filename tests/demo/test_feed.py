@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from paxtrail.demo import feed as feeds
 from paxtrail.demo.feed import Feed, Freshness, Watch, summed
 from paxtrail.settings import Settings
 
@@ -38,7 +38,7 @@ def watch(postgres: Settings) -> Watch:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [100.0]
-    monkeypatch.setattr(feeds.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     return now
 
 

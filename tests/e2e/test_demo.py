@@ -49,7 +49,7 @@ class Demonstrated:
 def belongs(process: psutil.Process, home: Path) -> bool:
     """Whether the stack of that home started this process."""
     try:
-        return process.environ().get("PAXTRAIL_HOME") == str(home)
+        return bool(process.environ().get("PAXTRAIL_HOME") == str(home))
     except psutil.Error:
         return False
 

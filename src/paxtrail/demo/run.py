@@ -22,12 +22,13 @@ from paxtrail.demo.report import Measured, Outcome
 from paxtrail.demo.screen import Bar, Screen
 from paxtrail.demo.served import Served
 from paxtrail.errors import ConfigurationError
-from paxtrail.settings import Settings
+from paxtrail.settings import Settings, jar_cache
 from paxtrail.simulator.messages import Message, instant
 from paxtrail.simulator.noise import Noise
 from paxtrail.simulator.replay import Progress, producer, replay
 from paxtrail.simulator.simulation import Simulation
 from paxtrail.simulator.world import Options
+from paxtrail.stack import jars
 from paxtrail.stack.supervision import Supervisor, bring_up, take_down
 
 _MARK = ".paxtrail-demo"
@@ -155,6 +156,10 @@ def demonstrate(settings: Settings, screen: Screen, choices: Choices, stay: Call
     """The whole of it; with `stay`, calls it before the stack is taken down."""
     end_us = time.time_ns() // 1000
     options = Options(end_us, seed=choices.seed, passengers=choices.passengers, limit=choices.flights)
+    for name in jars.SETS:
+        if not jar_cache(name).is_dir():
+            screen.say(f"fetching the Java libraries of {name}, once per user")
+            jars.jar_folder(name)
     with ThreadPoolExecutor(1) as pool:
         making = pool.submit(_simulation, options)
         with stack(settings, screen):
