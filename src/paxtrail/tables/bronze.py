@@ -39,7 +39,7 @@ EVENTS = Table(
 
 REVISIONS = Table(
     name="bronze.revisions",
-    about="Events decoded again from their lossless native parts: revision n+1, effective at the next cut; lane `revisions`, seq = Delta version.",
+    about="Events decoded again from their native parts: revision n+1, effective at the next cut; lane `revisions`, seq = Delta version.",
     owner="spark_jobs/reprocess.py",
     key=("event_id", "revision"),
     retention="as bronze.events",
