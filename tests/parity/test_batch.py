@@ -12,7 +12,7 @@ import pytest
 from pyspark.sql import SparkSession
 from tests.parity.bronze import Events, Lane, Row, configure, served
 
-from paxtrail.adapters import batch, configuration, publication
+from paxtrail.adapters import batch, configuration, publication, rebuilding
 from paxtrail.adapters.cuts import cut_of, open_cut
 from paxtrail.adapters.postgres import dsn
 from paxtrail.adapters.serving_store import event_of
@@ -245,3 +245,31 @@ def test_missing_edges_links_and_relations_are_healed(world: World) -> None:
     assert {name: counts["by"][name]["healed"] for name in ("edges", "links", "relations")} == {"edges": 1, "links": 1, "relations": 1}
     assert world.serving.execute("SELECT token, customer_id FROM links ORDER BY 1").fetchall() == [("t1", "t1"), ("t2", "t1"), ("t3", "t3")]
     assert world.run("b")["by"]["links"]["healed"] == 0
+
+
+def test_an_empty_serving_store_is_rebuilt_from_delta_to_the_same_states_and_ids(world: World) -> None:
+    history = world.events.history(30)
+    relation = {"from_kind": "profile", "from_key": "t1", "kind": "travels", "to_kind": "journey", "to_key": "j1"}
+    world.write(*history[:15], world.events.person(("loyalty", "t1"), ("passenger", "t2"), relations=[relation]))
+    world.run("a")
+    world.write(*history[15:])  # committed, but in no cut
+    tables = ("links", "edges", "relations", "timeline")
+    before = {table: set(world.serving.execute(f"SELECT * FROM {table}").fetchall()) for table in tables}
+    versions = world.versions()
+    with psycopg.connect(dsn(world.settings, "serving", "postgres"), autocommit=True) as connection:
+        others = ("states", "versions", "seqs", "stream_commit", "publication_counts", "publications", "outbox", "ledger", "seen")
+        for table in (*tables, *others):
+            connection.execute(f"TRUNCATE {table}")
+        connection.execute("TRUNCATE batch_runs, cuts, epochs")
+        connection.execute("INSERT INTO epochs (epoch) VALUES (1)")
+    counts = rebuilding.fill(world.settings, world.spark, world.serving, "again")
+    assert counts["publication"]["drifted"] == 0
+    assert counts["events"]["dropped"] == 0
+    assert world.served() == world.expected()
+    assert {table: set(world.serving.execute(f"SELECT * FROM {table}").fetchall()) for table in tables} == before
+    again = world.versions()
+    assert again.keys() >= versions.keys()
+    assert all(again[at] > versions[at] for at in versions)
+    world.write(world.events.record(("flight", "f1")))  # the stream goes on with the next number
+    assert world.run("b")["drifted"] == 0
+    assert world.served() == world.expected()

@@ -110,6 +110,15 @@ def _relations(connection: psycopg.Connection[Any], relations: Sequence[tuple[st
         ends = {end for a_kind, a, b_kind, b in missing for end in ((a_kind, a), (b_kind, b))}
         if ends:
             changes = Changes()
-            changes.entities = {(kind, key) for kind, key in ends if kind not in ("profile", "identifier")}
+            changes.entities = _known(cursor, sorted((kind, key) for kind, key in ends if kind not in ("profile", "identifier")))
             changes.customers = set(customers_of(cursor, sorted(key for kind, key in ends if kind == "profile")).values())
             bump(cursor, changes, 0)
+
+
+def _known(cursor: psycopg.Cursor[Any], ends: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those that have a version: a relation alone makes nobody a flight or a bag."""
+    cursor.execute(
+        "SELECT entity, key FROM unnest(%s::text[], %s::text[]) k(entity, key) JOIN versions USING (entity, key)",
+        ([kind for kind, _ in ends], [key for _, key in ends]),
+    )
+    return set(cursor.fetchall())

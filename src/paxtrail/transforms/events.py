@@ -124,3 +124,14 @@ def current(rows: DataFrame, source: str, type_: str | None, since: int | None, 
         named = found.where(F.col("type") == type_).select(record).distinct()
         found = found.withColumn("record", record).join(named, "record", "left_semi").drop("record")
     return found.orderBy("event_id")
+
+
+def newest(silver: DataFrame) -> DataFrame:
+    """(lane, seq): the newest micro-batch of each lane that was taken in."""
+    return silver.groupBy("lane").agg(F.max("seq").alias("seq"))
+
+
+def lines(silver: DataFrame) -> DataFrame:
+    """What a timeline needs of each event; the payload as JSON text."""
+    columns = ("event_id", "source", "type", "event_time", "source_sequence", "arrival_time", "entities")
+    return silver.select(*columns, F.to_json("payload").alias("payload"))

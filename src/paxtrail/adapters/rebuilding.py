@@ -1,0 +1,129 @@
+"""A new serving store from Delta and the vault alone: the same documents under the same ids, at larger versions."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from itertools import islice
+from typing import Any
+
+import orjson
+import psycopg
+import pyarrow as pa
+from deltalake import DeltaTable, QueryBuilder
+from pyspark.sql import SparkSession
+
+from paxtrail.adapters import batch, lake, postgres, silver
+from paxtrail.adapters.cuts import REVISIONS, Cut, LaneCut, find_cut, store_cut
+from paxtrail.adapters.serving_store import write_timeline
+from paxtrail.adapters.silver import Job
+from paxtrail.adapters.spark import session
+from paxtrail.core.folds import Event
+from paxtrail.errors import NotFound, PaxtrailError
+from paxtrail.settings import Settings
+from paxtrail.tables import bronze
+from paxtrail.tables.silver import EVENTS
+from paxtrail.transforms import events
+
+_CHUNK = 5_000
+_HOUR = 3_600_000_000
+
+
+def rebuild(settings: Settings, run_id: str) -> dict[str, Any]:
+    """Counts of the run that fills the store. PaxtrailError where it is not empty; killed, the same `run_id` goes on.
+
+    Everything in bronze counts as committed. What only the old store knew is gone: the ledger, the bodies behind claims (a repetition
+    within the horizon is then told as a conflict), publication counts.
+    """
+    with (
+        lake.locked("batch", settings),
+        psycopg.connect(postgres.dsn(settings, "serving", "batch"), autocommit=True) as serving,
+    ):
+        spark = session(settings, f"rebuild-{run_id}")
+        try:
+            return fill(settings, spark, serving, run_id)
+        finally:
+            spark.stop()
+
+
+def fill(settings: Settings, spark: SparkSession, serving: psycopg.Connection[Any], run_id: str) -> dict[str, Any]:
+    """Counts of the run, made with a session and a connection that are there."""
+    job = Job(settings, spark, serving, find_cut(serving, run_id) or _begin(settings, serving, run_id, _newest_seqs(settings, spark)))
+    counts = {"run": run_id, "epoch": job.cut.epoch, **batch.make(job, full=True), "timeline": _timeline(job)}
+    return {**counts, "publication": batch.publish(settings, run_id, rebuild=True)}
+
+
+def _newest_seqs(settings: Settings, spark: SparkSession) -> dict[str, int]:
+    """Newest seq of each lane that silver.events has taken in."""
+    path = EVENTS.path(settings.lake)
+    if not DeltaTable.is_deltatable(path):
+        return {}
+    return {row["lane"]: row["seq"] for row in events.newest(spark.read.format("delta").load(path)).collect()}
+
+
+def _begin(settings: Settings, serving: psycopg.Connection[Any], run_id: str, taken: dict[str, int]) -> Cut:
+    """The cut over all of bronze, with the streams' positions and claims written beside it."""
+    if serving.execute("SELECT 1 FROM stream_commit UNION ALL SELECT 1 FROM cuts LIMIT 1").fetchone():
+        raise PaxtrailError("the serving store is not empty; rebuild fills a new one (paxtrail provision makes it)")
+    path = bronze.EVENTS.path(settings.lake)
+    if not DeltaTable.is_deltatable(path):
+        raise NotFound("bronze is empty: there is nothing to rebuild from")
+    query = QueryBuilder().register("events", DeltaTable(path))
+    rejects = bronze.REJECTS.path(settings.lake)
+    both = 'SELECT lane, seq, topic, partition, "offset" FROM events'
+    if DeltaTable.is_deltatable(rejects):
+        query = query.register("rejects", DeltaTable(rejects))
+        both += ' UNION ALL SELECT lane, seq, topic, partition, "offset" FROM rejects'
+    epoch = max(silver.done(EVENTS, settings), 0) + 1
+    committed = _rows(query, f"SELECT lane, max(seq) FROM ({both}) GROUP BY lane")
+    offsets: dict[str, dict[str, dict[str, list[int]]]] = defaultdict(lambda: defaultdict(dict))
+    for lane, topic, partition, until in _rows(query, f'SELECT lane, topic, partition, max("offset") + 1 FROM ({both}) GROUP BY 1, 2, 3'):
+        offsets[lane][topic][str(partition)] = [0, until]
+    lanes = {lane: LaneCut(seq, DeltaTable(path).version(), taken.get(lane, -1)) for lane, seq in committed}
+    revisions = bronze.REVISIONS.path(settings.lake)
+    version = DeltaTable(revisions).version() if DeltaTable.is_deltatable(revisions) else -1
+    lanes[REVISIONS] = LaneCut(version, version, taken.get(REVISIONS, -1))
+    clock = serving.execute("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint").fetchone()
+    cut = Cut(run_id, epoch, lanes, clock[0] if clock else 0)
+    with serving.transaction():
+        for lane, seq in committed:
+            text = orjson.dumps(offsets[lane]).decode()
+            serving.execute("INSERT INTO seqs VALUES (%s, 'rebuild', -1, %s, %s)", (lane, seq, text))
+            serving.execute("INSERT INTO stream_commit (lane, seq, epoch, offsets) VALUES (%s, %s, %s, %s)", (lane, seq, epoch, text))
+        _claims(serving, query, settings.stream.claim_horizon_hours * _HOUR)
+        store_cut(serving, cut)
+    return cut
+
+
+def _claims(serving: psycopg.Connection[Any], query: QueryBuilder, horizon: int) -> None:
+    """Claims of the records that arrived within the horizon; their body's digest is not known any more."""
+    recent = f"SELECT max(arrival_time) - {horizon} FROM events"
+    rows = _rows(
+        query,
+        'SELECT DISTINCT substr(event_id, 1, 32), topic, partition, "offset", arrival_time FROM events'
+        f" WHERE arrival_time >= ({recent}) ORDER BY arrival_time",
+    )
+    first = {row[0]: row for row in reversed(rows)}
+    with serving.cursor() as cursor, cursor.copy("COPY seen FROM STDIN") as copy:
+        for record, topic, partition, offset, arrival in first.values():
+            copy.write_row((bytes.fromhex(record), topic, partition, offset, b"", arrival))
+
+
+def _rows(query: QueryBuilder, statement: str) -> list[tuple[Any, ...]]:
+    table = pa.table(query.execute(statement))
+    return list(zip(*(table.column(at).to_pylist() for at in range(table.num_columns)), strict=True))
+
+
+def _timeline(job: Job) -> int:
+    """Lines written; those that are there stay."""
+    rows = events.lines(events.until(silver.read(job, EVENTS), job.cut.epoch)).toLocalIterator(prefetchPartitions=True)
+    written = 0
+    while chunk := list(islice(rows, _CHUNK)):
+        found: dict[tuple[str, str], list[Event]] = defaultdict(list)
+        for row in chunk:
+            event = Event(**{name: row[name] for name in Event._fields if name != "payload"}, payload=orjson.loads(row["payload"]))
+            for entity in row["entities"]:
+                found[entity["kind"], entity["key"]].append(event)
+        with job.serving.transaction(), job.serving.cursor() as cursor:
+            write_timeline(cursor, found)
+        written += sum(map(len, found.values()))
+    return written
