@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -72,13 +73,13 @@ class BatchRun:
         return self._out.stat().st_mtime - self._began
 
     def stop(self) -> None:
-        """It has ended."""
+        """It has ended, and with it its session of Spark."""
         if self.running:
-            self._process.terminate()
+            os.killpg(self._process.pid, signal.SIGTERM)
             try:
                 self._process.wait(20)
             except subprocess.TimeoutExpired:
-                self._process.kill()
+                os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
 
 

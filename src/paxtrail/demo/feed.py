@@ -141,14 +141,14 @@ class Feed:
     def flush(self, timeout: float) -> int:
         return self.producer.flush(timeout)
 
-    def freshness(self, part: str) -> Freshness:
-        """How long the records of this part took to be visible; those not yet committed do not count."""
+    def freshness(self, *parts: str) -> Freshness:
+        """How long the records of these parts took to be visible; those not yet committed do not count."""
         ages: list[float] = []
         for place, produced in self._produced.items():
             seen = sorted(self.watch.seen.get(place, ()))
             bounds = [one.until for one in seen]
             for offset, at, of in produced:
-                if of == part and (index := bisect_right(bounds, offset)) < len(seen):
+                if of in parts and (index := bisect_right(bounds, offset)) < len(seen):
                     ages.append(seen[index].at - at)
         return summed(ages)
 

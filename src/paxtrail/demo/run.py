@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,9 @@ _MARK = ".paxtrail-demo"
 _WINDOW = 12_000
 """Records under way while history is sent: a little more than one micro-batch."""
 _SAMPLE = 120
+_CUT_AT = 0.2
+"""Share of the two days after which the first batch run begins: a day's flights before its cut, the rest beside and after it."""
+HISTORY, LIVE, BESIDE = "history", "live", "live beside a batch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +66,12 @@ def stack(settings: Settings, screen: Screen) -> Iterator[None]:
                 screen.say(f"{part.name:9} ready after {seconds:4.1f} s   {part.where(settings)}")
             yield
         finally:
+            # A second Ctrl-C must not leave half of it running.
+            before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
             stopped = take_down(settings, ())
             screen.say(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _clear(settings: Settings) -> None:
@@ -88,20 +96,27 @@ class Demo:
 
     def play(self) -> Measured:
         """Sends everything, with a batch run beside the second half, and waits until all of it is committed."""
-        total, opens = self.simulation.count(), self.simulation.world.schedule.opens
-        sent: dict[bool, tuple[int, float]] = {False: (0, 0.0), True: (0, 0.0)}
+        total, schedule = self.simulation.count(), self.simulation.world.schedule
+        cut_at = schedule.opens + int((schedule.closes - schedule.opens) * _CUT_AT)
+
+        def part_of(message: Message) -> str:
+            if message.at_us < schedule.opens:
+                return HISTORY
+            return LIVE if message.at_us < cut_at else BESIDE
+
+        history, live_s = (0, 0.0), 0.0
         try:
             with Watch(self.settings) as watch, self.screen.bar(total) as bar:
                 feed = Feed(producer(self.settings.kafka.brokers), watch)
-                for live, messages in groupby(self.simulation.messages(), key=lambda message: message.at_us >= opens):
-                    before, began = feed.sent, time.monotonic()
-                    self._part(feed, bar, messages, live)
-                    if not live:
-                        watch.settle(feed.sent)
-                    sent[live] = feed.sent - before, time.monotonic() - began
-                    if not live:
-                        self.screen.say(f"history committed: {feed.sent:,} records at {feed.sent / sent[live][1]:,.0f} a second")
+                for part, messages in groupby(self.simulation.messages(), key=part_of):
+                    if part == BESIDE:
                         self._begin_batch("demo-1")
+                    seconds = self._part(feed, bar, part, messages)
+                    if part == HISTORY:
+                        history = feed.sent, seconds
+                        self.screen.say(f"history committed: {feed.sent:,} records at {feed.sent / seconds:,.0f} a second")
+                    else:
+                        live_s += seconds
                 watch.settle(feed.sent, lambda committed: bar.at(committed, "waiting for the last commits"))
                 self.screen.say(f"all {feed.sent:,} records committed")
             for batch in self._batches:
@@ -110,21 +125,26 @@ class Demo:
         finally:
             for batch in self._batches:
                 batch.stop()
-        (history, history_s), (live_n, live_s) = sent[False], sent[True]
-        return Measured(history, history_s, live_n, live_s, feed.freshness("live"), feed.freshness("history"))
+        return Measured(*history, feed.sent - history[0], live_s, feed.freshness(LIVE, BESIDE), feed.freshness(BESIDE))
 
-    def _part(self, feed: Feed, bar: Bar, messages: Iterator[Message], live: bool) -> None:
-        feed.part, feed.window = ("live", None) if live else ("history", _WINDOW)
-        before = feed.sent
+    def _part(self, feed: Feed, bar: Bar, part: str, messages: Iterator[Message]) -> float:
+        """Seconds it took to send a part; history until it is committed, so that what follows meets no backlog."""
+        live = part != HISTORY
+        feed.part, feed.window = part, None if live else _WINDOW
+        before, began = feed.sent, time.monotonic()
 
         def show(progress: Progress) -> None:
             rate = progress.sent / progress.seconds if progress.seconds else 0.0
             batch = "   batch running" if any(one.running for one in self._batches) else ""
             under_way = feed.sent - feed.watch.committed
-            text = f"{feed.part} {instant(progress.at_us)[:16].replace('T', ' ')}   {rate:,.0f}/s   {under_way:,} under way{batch}"
+            what = f"{'live' if live else part} {instant(progress.at_us)[:16].replace('T', ' ')}"
+            text = f"{what}   {rate:,.0f}/s   {under_way:,} under way{batch}"
             bar.at(before + progress.sent, text)
 
         replay(messages, feed, speed_up=self.speed_up if live else None, on_progress=show)
+        if not live:
+            feed.watch.settle(feed.sent)
+        return time.monotonic() - began
 
     def _begin_batch(self, run_id: str) -> BatchRun:
         batch = BatchRun(self.settings, run_id)
