@@ -41,15 +41,17 @@ _REJECTS = [c for c in bronze.REJECTS.columns if c.name not in (*_OWN, *bronze.E
 _OUT = pa.schema([("outcome", pa.string()), *((c.name, lake.arrow_type(c.type)) for c in (*_EVENTS, *_REJECTS))])
 OUT = "outcome string, " + ", ".join(f"`{c.name}` {c.type}" for c in (*_EVENTS, *_REJECTS))
 
-_WORKER: dict[str, Door] = {}
+_WORKER: dict[tuple[Path, Path], Door] = {}
 
 
 def _door(settings: Settings) -> Door:
-    """The door of this process, opened at its first batch."""
-    if "door" not in _WORKER:
+    """The door of this process, opened at its first batch; its caches belong to one copy of the stores and one configuration."""
+    copy = settings.home, settings.conf
+    if copy not in _WORKER:
+        _WORKER.clear()
         vault = Vault(dsn(settings, "vault", "stream"), keyring.load(settings))
-        _WORKER["door"] = Door(vault, Claims(dsn(settings, "serving", "stream")), configuration.schemas(settings.conf))
-    return _WORKER["door"]
+        _WORKER[copy] = Door(vault, Claims(dsn(settings, "serving", "stream")), configuration.schemas(settings.conf))
+    return _WORKER[copy]
 
 
 def through_the_door(settings: Settings) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
