@@ -10,7 +10,8 @@ from contextlib import contextmanager
 
 import psycopg
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+import tenacity
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from prometheus_client import CollectorRegistry
 
 from paxtrail.adapters.postgres import dsn
@@ -58,7 +59,11 @@ def relaying(settings: Settings) -> Iterator[Relay]:
         assert not thread.is_alive()
 
 
+@tenacity.retry(
+    retry=tenacity.retry_if_exception_type(KafkaException), wait=tenacity.wait_fixed(0.2), stop=tenacity.stop_after_delay(30), reraise=True
+)
 def ends(settings: Settings) -> dict[int, int]:
+    # A topic made a moment ago may not have its leaders yet.
     consumer = Consumer({"bootstrap.servers": settings.kafka.brokers, "group.id": "tests"})
     try:
         partitions = consumer.list_topics(TOPIC, timeout=20).topics[TOPIC].partitions
