@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from paxtrail.demo.check import KEPT, Difference, Findings, mask, name_of
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+import pytest
+
+from paxtrail.demo.check import KEPT, Difference, Findings, everything, mask, name_of
+from paxtrail.demo.served import Served
 
 
 def test_equal_answers_match() -> None:
@@ -41,3 +47,105 @@ def test_identifiers_are_shown_without_names_and_numbers() -> None:
     assert name_of("loyalty:UA|AB123456") == "loyalty:UA|•••"
     assert name_of("device:d-81f3") == "device:•••"
     assert mask(None) is None
+
+
+class Store:
+    """What `Served` answers, by hand: one flight, one bag, one customer of two tokens, one browser."""
+
+    def __init__(self) -> None:
+        attributes = {
+            "tier": "GOLD",
+            "miles": 500,
+            "ssrs": {"VGML|leg": {"code": "VGML", "status": "HK"}, "WCHR|leg": {"code": "WCHR", "status": None}},
+            "searches": {"2013-02-08": 2},
+            "display_name": {"surname": "sealed:name:t1:x"},
+        }
+        history = {"flights_flown": 1, "flights_cancelled": 0, "bags_checked": 1, "bags_mishandled": 0}
+        self.flights: dict[str, Any] = {
+            LEG: {"status": "arrived", "status_code": "OP", "departure_delay": 5, "arrival_delay": -2, "departure_gate": "C1"}
+        }
+        self.bags: dict[str, Any] = {"0016123456": {"custody": "delivered", "mishandled": False}}
+        self.orders = {"o1"}
+        self.journeys: dict[str, Any] = {"j1": {}}
+        self.links = {"t1": "t1", "t2": "t1", "t3": "t3"}
+        self.customers: dict[str, Any] = {
+            "t1": {"linked": ["t1", "t2"], "attributes": attributes, "history": history, "outcomes": [[LEG, "flown"]]},
+            "t3": {"linked": ["t3"], "attributes": {"searches": {"2013-02-08": 1}}, "history": {}, "outcomes": []},
+        }
+        self.surname = "Smith"
+        self.line = {"received": 4, "accepted": 2, "duplicates": 1, "conflicts": 0, "refused": {"empty": 1}, "refused_records": 1}
+
+    def ledger(self) -> dict[str, Any]:
+        return {"flights": self.line}
+
+    def tokens(self, names: set[str]) -> dict[str, str]:
+        known = {"loyalty:UA|AB12": "t1", "passenger:K7Q2ZP|2013-01-20|SMITH/JOHN": "t2", "device:d-1": "t3"}
+        return {name: token for name, token in known.items() if name in names}
+
+    def opened(self, texts: Iterable[str]) -> dict[str, str]:
+        return dict.fromkeys(texts, self.surname)
+
+
+LEG = "UA1545/2013-02-08/EWR"
+EXPECTED = {
+    "ledger": {"flights": {"received": 4, "accepted": 2, "duplicates": 1, "conflicts": 0, "refused": {"empty": 1}}},
+    "flights": {
+        LEG: {"status": "arrived", "status_code": "OP", "cancelled": False, "departure_delay": 5, "arrival_delay": -2, "gate": "C1"}
+    },
+    "bags": {"0016123456": {"custody": "delivered", "mishandled": False}},
+    "customers": {
+        "loyalty:UA|AB12": {
+            "identifiers": ["loyalty:UA|AB12", "passenger:K7Q2ZP|2013-01-20|SMITH/JOHN"],
+            "surname": "Smith",
+            "surnames": ["SMITH", "Smith"],
+            "tier": "GOLD",
+            "miles": 500,
+            "journeys": [[LEG, "flown"]],
+            "flights_flown": 1,
+            "flights_cancelled": 0,
+            "bags_checked": 1,
+            "bags_mishandled": 0,
+            "ssrs": ["VGML"],
+            "searches": 2,
+        }
+    },
+    "devices": {"device:d-1": {"searches": 1}},
+    "totals": {"orders": 1, "journeys": 1},
+}
+
+
+def differing(store: Store) -> dict[str, int]:
+    return everything(EXPECTED, cast(Served, store)).differing
+
+
+def test_a_platform_that_answers_as_expected_matches() -> None:
+    assert differing(Store()) == {}
+
+
+@pytest.mark.parametrize(
+    ("plant", "found"),
+    [
+        (lambda s: s.line.update(duplicates=0), "ledger.duplicates"),
+        (lambda s: s.line.update(refused={"bad_xml": 1}), "ledger.refused"),
+        (lambda s: s.flights[LEG].update(departure_gate="C2"), "flights.gate"),
+        (lambda s: s.flights[LEG].update(status="cancelled"), "flights.cancelled"),
+        (lambda s: s.flights.update(other=s.flights[LEG]), "flights"),
+        (lambda s: s.bags["0016123456"].update(mishandled=True), "bags.mishandled"),
+        (lambda s: s.bags.clear(), "bags"),
+        (lambda s: s.orders.add("o2"), "totals.orders"),
+        (lambda s: s.links.update(t2="t2"), "links.together"),
+        (lambda s: s.customers["t1"]["linked"].append("t9"), "links.others"),
+        (lambda s: s.customers.update(t9=s.customers["t3"]), "customers"),
+        (lambda s: s.customers.pop("t1"), "customers"),
+        (lambda s: setattr(s, "surname", "SMYTH"), "customers.surname"),
+        (lambda s: s.customers["t1"]["attributes"].update(miles=501), "customers.miles"),
+        (lambda s: s.customers["t1"]["attributes"]["ssrs"]["WCHR|leg"].update(status="HK"), "customers.ssrs"),
+        (lambda s: s.customers["t1"]["history"].update(bags_mishandled=1), "customers.bags_mishandled"),
+        (lambda s: s.customers["t1"].update(outcomes=[[LEG, "booked"]]), "customers.journeys"),
+        (lambda s: s.customers["t3"]["attributes"].clear(), "devices.searches"),
+    ],
+)
+def test_each_planted_fault_is_found(plant: Callable[[Store], object], found: str) -> None:
+    store = Store()
+    plant(store)
+    assert found in differing(store)

@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 _LINE_EVERY_S = 10.0
-_WIDTH = 132
+_WIDTH = 168
 """Columns where there is no terminal: tables must not wrap in a log."""
 
 

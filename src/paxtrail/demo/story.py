@@ -55,7 +55,8 @@ def shown(found: Traveller) -> RenderableType:
     member = f"{attributes['tier']} member, {attributes.get('miles', 0):,} miles" if attributes.get("tier") else "no member"
     head = Text(f"{who}: {member}; found by PNR {found.locator} and surname; customer {view['customer_id']}")
     contacts = [str(value) for kind in ("emails", "phones") for value in attributes.get(kind, [])[:1]]
-    wishes = [str(attributes[name]) for name in ("seat_preference", "meal_preference", "language") if attributes.get(name)]
+    # What this role sees only an icon of is left out here.
+    wishes = [value for name in ("seat_preference", "meal_preference", "language") if isinstance(value := attributes.get(name), str)]
     told = ("flights_booked", "flights_flown", "flights_cancelled", "delay_minutes", "bags_checked", "bags_mishandled")
     counts = ", ".join(f"{history[name]} {name.replace('_', ' ')}" for name in told if name in history)
     table = Table(box=None, pad_edge=False)
