@@ -1,0 +1,1 @@
+"""What the programs of benchmarks/ share: a stack of their own, load, clients that time, rivals, results with their conditions."""
