@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +58,11 @@ def belongs(process: psutil.Process, home: Path) -> bool:
 
 
 @pytest.fixture(scope="module")
-def demonstrated(tmp_path_factory: pytest.TempPathFactory) -> Demonstrated:
-    home = tmp_path_factory.mktemp("demo")
-    for folder in (home, *home.parents):  # PostgreSQL, run by another user, must be able to enter
-        if folder.stat().st_uid == os.getuid() and folder != Path(folder.anchor) and folder.is_relative_to(home.parents[1]):
-            folder.chmod(folder.stat().st_mode | 0o111)
-    return Demonstrated(home)
+def demonstrated() -> Iterator[Demonstrated]:
+    home = Path(tempfile.mkdtemp(prefix="paxtrail-demo-"))
+    home.chmod(0o711)  # the user PostgreSQL runs as must be able to enter
+    yield Demonstrated(home)
+    shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.mark.timeout(900)
