@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -17,6 +18,7 @@ import pyarrow as pa
 from paxtrail.adapters import configuration, lake
 from paxtrail.adapters.postgres import dsn
 from paxtrail.adapters.serving_store import SESSION, LedgerLine, apply, current_epoch, is_committed, mark, write_ledger
+from paxtrail.core.attributes import AttributeTable
 from paxtrail.settings import Settings
 from paxtrail.tables import bronze
 
@@ -28,7 +30,7 @@ _UNUSED = ("lane", "seq", "native", "traceparent")
 _COLUMNS = [c for c in bronze.EVENTS.columns if c.name not in _UNUSED]
 _SCHEMA = pa.schema([("part", pa.int32()), *((c.name, lake.arrow_type(c.type)) for c in _COLUMNS)])
 ROUTED = "part int, " + ", ".join(f"`{c.name}` {c.type}" for c in _COLUMNS)
-_WORKER: dict[str, Any] = {}
+_WORKER: dict[tuple[Path, Path], tuple[psycopg.Connection[Any], Mapping[str, AttributeTable]]] = {}
 
 
 def begin(connection: psycopg.Connection[Any], lane: str, seq: int, records: int) -> tuple[int, int] | None:
@@ -110,12 +112,13 @@ def _writer(settings: Settings, seq: int, epoch: int) -> Callable[[Iterator[pa.R
 
 
 def _write_part(settings: Settings, seq: int, epoch: int, part: int, rows: list[dict[str, Any]]) -> None:
-    connection = _WORKER.get("connection")
-    if connection is None or connection.closed:
-        connection = _WORKER["connection"] = psycopg.connect(dsn(settings, "serving", "stream"), options=SESSION)
-        _WORKER["tables"] = configuration.attributes(settings.conf)
+    copy = settings.home, settings.conf
+    if copy not in _WORKER or _WORKER[copy][0].closed:
+        connection = psycopg.connect(dsn(settings, "serving", "stream"), options=SESSION)
+        _WORKER[copy] = connection, configuration.attributes(settings.conf)
+    connection, tables = _WORKER[copy]
     lane = settings.stream.lane
     with connection.transaction(), connection.cursor() as cursor:
         if not is_committed(cursor, lane, seq, part):
-            apply(cursor, epoch, rows, _WORKER["tables"], seq)
+            apply(cursor, epoch, rows, tables, seq)
             mark(cursor, lane, seq, epoch, {}, part=part)
