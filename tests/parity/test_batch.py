@@ -15,6 +15,7 @@ from tests.parity.bronze import Events, Lane, Row, configure, served
 from paxtrail.adapters import batch, configuration, publication, rebuilding
 from paxtrail.adapters.cuts import cut_of, open_cut
 from paxtrail.adapters.postgres import dsn
+from paxtrail.adapters.ranges import Published
 from paxtrail.adapters.serving_store import event_of
 from paxtrail.adapters.silver import Job
 from paxtrail.adapters.silver_events import take_in
@@ -205,6 +206,23 @@ def test_published_twice_does_nothing_and_an_older_run_never_replaces_a_newer_on
     assert world.serving.execute("SELECT * FROM states ORDER BY 1, 2, 3").fetchall() == states
     assert world.versions() == versions
     assert world.served() == world.expected()
+
+
+@pytest.mark.parametrize("checked", [True, False], ids=["as it is", "mutant without the epoch check"])
+def test_a_run_that_was_planned_before_a_newer_one_is_refused_by_every_range(
+    world: World, monkeypatch: pytest.MonkeyPatch, checked: bool
+) -> None:
+    world.write(world.events.record(("flight", "f1")))
+    world.make("a")
+    world.write(world.events.record(("flight", "f1")))
+    world.make("b")
+    world.publish("b")
+    monkeypatch.setattr(Published, "load", classmethod(lambda cls, *_: cls({})))
+    if not checked:
+        monkeypatch.setattr(publication, "_claim", lambda *_: None)
+    counts = world.publish("a")
+    assert (counts["published"] == 0) is checked
+    assert (world.served() == world.expected()) is checked
 
 
 def test_a_publication_killed_between_two_ranges_resumes_with_the_rest(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

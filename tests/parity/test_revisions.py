@@ -95,7 +95,7 @@ def test_outcomes_of_the_batch_are_those_a_read_would_give(story: Story) -> None
         mine = [(k, to) for a, b, kind, k, to in relations if (a, b) == ("journey", key) and kind in ("on", "carries")]
         parts = [at for at in mine if at in documents]
         flights = {to: documents[k, to] for k, to in parts if k == "flight"}
-        flight = flights.get(journey.get("leg")) or next(iter(flights.values()), None)
+        flight = flights.get(str(journey.get("leg"))) or next(iter(flights.values()), None)
         outcome = outcomes.outcome(journey, flight, [documents[at] for at in parts if at[0] == "bag"], as_of=cut_time)
         if outcome is not None:
             expected[key] = outcome
