@@ -25,7 +25,7 @@ def story(clean_postgres: Settings, spark: SparkSession) -> Iterator[Story]:
     told.close()
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.proof) for seed in range(2, 8))])
 def test_any_order_and_pieces_give_the_state_of_one_fold(story: Story, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     told = history(seed)
     third = len(told) // 3
