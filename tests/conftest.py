@@ -39,6 +39,8 @@ def settings_for(home: Path) -> Settings:
         postgres={"port": postgres_port},
         api={"port": api, "issuer": f"http://127.0.0.1:{api}/dev"},
         relay={"metrics_port": relay},
+        # Tests end before a second compiler and parallel collectors would pay for themselves.
+        spark={"conf": {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}},
     )
 
 
