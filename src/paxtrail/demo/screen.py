@@ -18,7 +18,7 @@ class Screen:
     """Says things in order; at most one bar at a time."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console()
+        self.console = console or Console(highlight=False)
         if not self.console.is_terminal:
             self.console = Console(width=_WIDTH, highlight=False)
         self._began = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -51,6 +52,8 @@ def producer(brokers: str) -> Producer:
             "compression.type": "lz4",
             "queue.buffering.max.messages": 100_000,
             "message.timeout.ms": 120_000,
+            # Told while the replay polls, not from librdkafka's threads: once it is over, a broker that stops is no news.
+            "logger": logging.getLogger("paxtrail.producer"),
         }
     )
     return cast(Producer, made)
