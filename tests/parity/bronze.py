@@ -163,5 +163,3 @@ def served(settings: Settings, tables: dict[str, AttributeTable]) -> dict[tuple[
             if entity in tables:
                 found[entity, key] = merge(tables[entity], found.get((entity, key), {}), orjson.loads(state))
     return {at: state for at, state in found.items() if state}
-
-

@@ -23,9 +23,7 @@ _TYPES = {
     "binary": pa.binary(),
     ENTITIES: pa.list_(pa.struct([("kind", pa.string()), ("key", pa.string())])),
     IDENTIFIERS: pa.list_(pa.struct([("namespace", pa.string()), ("token", pa.string())])),
-    RELATIONS: pa.list_(
-        pa.struct([(name, pa.string()) for name in ("from_kind", "from_key", "kind", "to_kind", "to_key")])
-    ),
+    RELATIONS: pa.list_(pa.struct([(name, pa.string()) for name in ("from_kind", "from_key", "kind", "to_kind", "to_key")])),
 }
 
 

@@ -70,9 +70,7 @@ def _database(server: psycopg.Connection, name: str, roles: list[str]) -> None:
 
 def _tables(connection: psycopg.Connection, database: str) -> None:
     connection.execute((_SQL / f"{database}.sql").read_bytes())
-    partitioned = connection.execute(
-        "SELECT relname FROM pg_class WHERE relkind = 'p' AND relnamespace = 'public'::regnamespace"
-    )
+    partitioned = connection.execute("SELECT relname FROM pg_class WHERE relkind = 'p' AND relnamespace = 'public'::regnamespace")
     for (table,) in partitioned.fetchall():
         for number in range(PARTITIONS):
             connection.execute(

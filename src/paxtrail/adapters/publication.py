@@ -288,9 +288,7 @@ def customers_of(cursor: psycopg.Cursor[Any], tokens: Iterable[str]) -> dict[str
 
 def _slice(states: arrow.Dataset, part: Sequence[Range], since: int | None) -> dict[int, dict[str, State]]:
     """New batch states by range and key; with `since`, only what cuts after it changed."""
-    wanted = (
-        (arrow.field("entity") == part[0].entity) & (arrow.field("bucket") >= part[0].low) & (arrow.field("bucket") < part[-1].high)
-    )
+    wanted = (arrow.field("entity") == part[0].entity) & (arrow.field("bucket") >= part[0].low) & (arrow.field("bucket") < part[-1].high)
     if since is not None:
         wanted &= arrow.field("epoch") > since
     rows = states.to_table(columns=["key", "bucket", "digest", "state"], filter=wanted)

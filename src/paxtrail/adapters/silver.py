@@ -77,9 +77,7 @@ def version(table: Table, settings: Settings) -> int:
     return int(deltalake.DeltaTable(table.path(settings.lake)).version())
 
 
-def write(
-    job: Job, table: Table, rows: DataFrame, *, mode: str, where: str | None = None, about: Mapping[str, Any] | None = None
-) -> None:
+def write(job: Job, table: Table, rows: DataFrame, *, mode: str, where: str | None = None, about: Mapping[str, Any] | None = None) -> None:
     """Appends or overwrites (what matches `where`) in one commit as transaction (table, epoch): a second time does nothing.
 
     `about` goes into the commit.

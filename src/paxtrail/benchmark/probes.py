@@ -14,9 +14,11 @@ import orjson
 import psycopg
 from confluent_kafka import Producer
 
+from paxtrail.adapters import configuration
 from paxtrail.adapters.postgres import dsn
 from paxtrail.benchmark.callers import customer, headers
 from paxtrail.benchmark.results import Percentiles, percentiles
+from paxtrail.core.folds import unite, view
 from paxtrail.errors import Unavailable
 from paxtrail.settings import Settings
 from paxtrail.simulator.messages import headers as cloud_event
@@ -57,7 +59,9 @@ class Probes:
         self._count = 0
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._producer = Producer({"bootstrap.servers": settings.kafka.brokers, "enable.idempotence": True, "acks": "all", "linger.ms": 2})
+        self._producer = Producer(
+            {"bootstrap.servers": settings.kafka.brokers, "enable.idempotence": True, "acks": "all", "linger.ms": 2, "log_level": 2}
+        )
         self._sent: dict[int, float] = {}
         self._store, self._api = Seen(), Seen()
         self.broken = ""
@@ -141,6 +145,7 @@ class Probes:
 
     def _look(self) -> None:
         statement = "select state from states where entity = 'profile' and key = %s"
+        table = configuration.attributes(self._settings.conf)["profile"]
         with psycopg.connect(dsn(self._settings, "serving", "api"), autocommit=True) as connection:
             token = connection.execute(
                 "select l.token from links l join states s on s.entity = 'profile' and s.key = l.token where l.customer_id = %s",
@@ -148,9 +153,8 @@ class Probes:
             ).fetchone()
             assert token is not None
             while not self._stop.wait(STORE_LOOK_S):
-                for (state,) in connection.execute(statement, token).fetchall():
-                    if miles := orjson.loads(state).get("miles"):
-                        self._store.note(int(miles["v"]), time.monotonic())
+                states = [orjson.loads(state) for (state,) in connection.execute(statement, token).fetchall()]
+                self._store.note(int(view(table, unite(table, states)).get("miles") or 0), time.monotonic())
 
     def _ask(self) -> None:
         api = self._settings.api

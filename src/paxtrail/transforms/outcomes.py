@@ -38,9 +38,7 @@ def concluded(states: DataFrame, relations: DataFrame, tables: Mapping[str, Attr
     )
     journeys = of_kinds(documents, "journey").select(F.col("key").alias("journey"), "document")
     found = (
-        journeys.join(parts, "journey", "left")
-        .join(travellers, "journey", "left")
-        .mapInArrow(_outcomes(as_of), "key string, state string")
+        journeys.join(parts, "journey", "left").join(travellers, "journey", "left").mapInArrow(_outcomes(as_of), "key string, state string")
     )
     return stamped(found, "outcome", "", epoch)
 
