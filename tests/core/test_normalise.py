@@ -212,7 +212,7 @@ def test_contacts_are_idempotent_and_never_fail(text: str) -> None:
         (normalise.local_date, "2013-02-08T23:15:00-05:00", "2013-02-08"),
     ],
 )
-def test_codes_have_one_spelling(function, text: str, result: str) -> None:  # type: ignore[no-untyped-def]
+def test_codes_have_one_spelling(function, text: str, result: str) -> None:  # type: ignore[no-untyped-def]  # the functions differ in their parameters
     assert function(text) == result
 
 
@@ -226,7 +226,7 @@ def test_codes_have_one_spelling(function, text: str, result: str) -> None:  # t
         (normalise.airline, "U"),
     ],
 )
-def test_what_is_no_code_is_refused_without_repeating_it(function, text: str) -> None:  # type: ignore[no-untyped-def]
+def test_what_is_no_code_is_refused_without_repeating_it(function, text: str) -> None:  # type: ignore[no-untyped-def]  # the functions differ in their parameters
     with pytest.raises(ValueError, match="not a") as caught:
         function(text)
     assert text not in str(caught.value)
