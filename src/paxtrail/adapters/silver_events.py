@@ -49,6 +49,14 @@ def has_revisions(settings: Settings) -> bool:
     return DeltaTable.is_deltatable(bronze.REVISIONS.path(settings.lake))
 
 
+def revised_since(job: Job, epoch: int) -> bool:
+    """Whether a cut after `epoch` took in anything decoded again: what was made of silver.events before it no longer holds."""
+    if not has_revisions(job.settings):
+        return False
+    everything = events.until(silver.read(job, EVENTS), job.cut.epoch)
+    return not events.revised(events.since(everything, epoch)).isEmpty()
+
+
 def _covered(job: Job, after_epoch: int) -> DataFrame:
     """Rows of bronze (both tables) that the cuts since `after_epoch` cover."""
     intervals = [

@@ -6,6 +6,7 @@ from pyspark.sql import DataFrame
 
 from paxtrail.adapters import lake, silver
 from paxtrail.adapters.silver import Job
+from paxtrail.adapters.silver_events import revised_since
 from paxtrail.core import identity
 from paxtrail.tables.contracts import Table
 from paxtrail.tables.silver import EDGES, EVENTS, LINKS, RELATIONS
@@ -38,7 +39,7 @@ def _grow(job: Job, table: Table, everything: DataFrame, full: bool) -> None:
         return
     find = links.edges if table is EDGES else links.relations
     known, base = silver.read(job, table), silver.done(table, job.settings)
-    if full or base < 0:
+    if full or base < 0 or revised_since(job, base):
         silver.write(job, table, links.stamped(find(everything), known, table.key, job.cut.epoch), mode="overwrite")
     else:
         silver.write(job, table, links.added(find(events.since(everything, base)), known, table.key, job.cut.epoch), mode="append")

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from psycopg.types.json import Jsonb
-from pyspark.sql import DataFrame
 
 from paxtrail.adapters import configuration, lake, silver
 from paxtrail.adapters.silver import Job
-from paxtrail.adapters.silver_events import has_revisions
+from paxtrail.adapters.silver_events import revised_since
 from paxtrail.tables.silver import EVENTS, STATES
 from paxtrail.transforms import events, states
 
@@ -27,7 +26,7 @@ def fold_states(job: Job, *, full: bool = False) -> dict[str, Any]:
             return {"mode": base["mode"], "base": base["base"], "already": True}
         everything = events.until(silver.read(job, EVENTS), job.cut.epoch)
         known = silver.read(job, STATES)
-        full = full or base is None or base["digests"] != digests or (has_revisions(job.settings) and _revised(everything, base["epoch"]))
+        full = full or base is None or base["digests"] != digests or revised_since(job, base["epoch"])
         about = {"mode": "full" if full else "incremental", "base": None if full or base is None else base["run"], "digests": digests}
         if full or base is None:
             rows = states.laid_out(states.folded(everything, tables, job.cut.epoch))
@@ -38,10 +37,6 @@ def fold_states(job: Job, *, full: bool = False) -> dict[str, Any]:
             silver.merge(job, STATES, states.advanced(known, added, tables, job.cut.epoch), about=about)
         _record(job, {"run": job.cut.run_id, **about})
         return {"mode": about["mode"], "base": about["base"], "already": False}
-
-
-def _revised(everything: DataFrame, base: int) -> bool:
-    return not events.revised(events.since(everything, base)).isEmpty()
 
 
 def _record(job: Job, about: Mapping[str, Any]) -> None:
