@@ -15,6 +15,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import cast
 
 import orjson
 
@@ -84,6 +85,8 @@ class Asking:
         if not line:
             raise Unavailable("the client ended early; see its message above")
         found = orjson.loads(line)
+        if not found["times"]:
+            raise Unavailable("not one request was answered")
         return Answers(**{**found, "times": [(at, ms) for at, ms in found["times"]]})
 
 
@@ -102,8 +105,7 @@ class _Connection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
 
     def send(self, request: bytes, due: float) -> None:
         assert self.transport is not None
