@@ -23,7 +23,7 @@ from paxtrail.benchmark.client import Asking
 from paxtrail.benchmark.load import fill, more
 from paxtrail.benchmark.results import Percentiles, Result
 from paxtrail.benchmark.scans import scan_seconds
-from paxtrail.benchmark.stacks import Peak, Stack, say, stack
+from paxtrail.benchmark.stacks import Elsewhere, Peak, Stack, say, stack
 from paxtrail.simulator.load import EVENTS_PER_RECORD
 
 _POPULATION_EVENTS = 4
@@ -46,7 +46,10 @@ def main() -> None:
         filled = fill(place, customers=given.customers, records=int(more))
         result.figures["filled"] = asdict(filled)
         with Peak(place, own="batch") as peak:
+            elsewhere = Elsewhere(place)
             batch(place, result, given, filled.events)
+            # The batch's own JVM, a child that is still running, counts as elsewhere too.
+            result.figures["cores_busy_elsewhere_and_in_the_batch"] = elsewhere.cores()
         result.figures["memory_peak"] = {**peak.parts, "together": peak.together}
         result.add(
             "memory at its peak, all parts and the batch run", f"{peak.together / 1e9:.2f} GB", goal="≤ 5 GB", reached=peak.together <= 5e9

@@ -24,7 +24,7 @@ from paxtrail.benchmark import stopwatch
 from paxtrail.benchmark.load import Ledger, Load, fill
 from paxtrail.benchmark.probes import METHOD, Probes
 from paxtrail.benchmark.results import Result
-from paxtrail.benchmark.stacks import Peak, Stack, say, stack, used
+from paxtrail.benchmark.stacks import Elsewhere, Peak, Stack, say, stack, used
 
 GOALS = {400: 0.8, 4_000: 1.2, 10_000: 2.5}
 """Seconds, p95, through the API."""
@@ -76,12 +76,12 @@ def measure(place: Stack, probes: Probes, customers: int, rate: float, seconds: 
     say(f"{rate:,.0f} records/s for {seconds:.0f} s")
     with closing(Ledger(place.settings)) as ledger, Peak(place) as peak, probes:
         before, cores, probed = ledger.now(), place.core_seconds(), probes.sent
-        began = time.monotonic()
+        elsewhere, began = Elsewhere(place), time.monotonic()
         sent = Load(place, customers=customers, rate=rate, seconds=seconds).result()
         ended = time.monotonic()
         drained = ledger.await_(before.received + sent.sent)
         taken = ledger.now().since(before)
-        spent = used(cores, place.core_seconds())
+        spent, others = used(cores, place.core_seconds()), elsewhere.cores()
         probes.settled(10)
         # The load's interpreter needs a moment before its first record.
         middle, first = (began + ended) / 2, ended - sent.seconds
@@ -106,6 +106,7 @@ def measure(place: Stack, probes: Probes, customers: int, rate: float, seconds: 
         "core_seconds": spent,
         "core_seconds_per_1000_events": round(1000 * total / max(1, taken.events), 3),
         "cores_busy": round(total / (sent.seconds + drained), 2),
+        "cores_busy_elsewhere": others,
         "memory_peak": {**peak.parts, "together": peak.together},
     }
 
@@ -127,7 +128,8 @@ def show(result: Result, rate: int, found: dict[str, Any]) -> None:
     result.add(
         f"{rate:,} records/s: sustained",
         f"{'yes' if found['sustained'] else 'no'}; drained {found['drained_after_s']:.1f} s after the last record;"
-        f" {found['core_seconds_per_1000_events']:.2f} core-seconds per 1,000 events",
+        f" {found['core_seconds_per_1000_events']:.2f} core-seconds per 1,000 events;"
+        f" other programs used {found['cores_busy_elsewhere']:.1f} cores",
     )
 
 

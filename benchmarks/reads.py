@@ -19,7 +19,7 @@ from paxtrail.benchmark.callers import members, recorded, wish
 from paxtrail.benchmark.client import Answers, ask
 from paxtrail.benchmark.load import Load, fill
 from paxtrail.benchmark.results import Percentiles, Result
-from paxtrail.benchmark.stacks import Peak, Stack, say, stack, used
+from paxtrail.benchmark.stacks import Elsewhere, Peak, Stack, say, stack, used
 from paxtrail.stack.processes import free_ports, running
 
 
@@ -39,8 +39,10 @@ def main() -> None:
         say(f"filling the store with {given.customers:,} customers")
         fill(place, customers=given.customers, records=given.customers)
         ids = members(place.settings, given.customers)
-        under_load(place, result, ids, given)
-        maximum(place, result, ids, given)
+        for part in (under_load, maximum):
+            elsewhere = Elsewhere(place)
+            part(place, result, ids, given)
+            result.figures[f"cores_busy_elsewhere_{part.__name__}"] = elsewhere.cores()
         result.figures["memory_peak"] = {**peak.parts, "together": peak.together}
     result.skipped.append("the Feast Python server on the same PostgreSQL: not measured yet")
     result.skipped.append("reads while a publication runs: see benchmarks/batch.py")

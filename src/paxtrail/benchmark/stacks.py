@@ -8,6 +8,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -111,6 +112,24 @@ def stack(*parts: str, keep: bool = False) -> Iterator[Stack]:
             say(f"left in place: {home}")
         else:
             shutil.rmtree(home, ignore_errors=True)
+
+
+class Elsewhere:
+    """What of the machine's processor time neither the stack nor this process (with the children it waited for) used, in cores."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._began, self._before = time.monotonic(), self._now()
+
+    def cores(self) -> float:
+        """Since the start; a stack whose parts were started again meanwhile seems to have used less than it did."""
+        return round(max(0.0, self._now() - self._before) / (time.monotonic() - self._began), 2)
+
+    def _now(self) -> float:
+        whole = psutil.cpu_times()
+        own = os.times()
+        mine = own.user + own.system + own.children_user + own.children_system + sum(self._stack.core_seconds().values())
+        return float(whole.user + whole.nice + whole.system + whole.irq + whole.softirq) - mine
 
 
 class Peak:
