@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,6 +48,8 @@ def ensure(spark: SparkSession, table: Table, settings: Settings) -> str:
     """Path of the table, created empty if need be; statistics on contract columns only, no deletion vectors: delta-rs reads it."""
     path = table.path(settings.lake)
     if not deltalake.DeltaTable.is_deltatable(path):
+        # What a killed creation left has no commit, so nothing is lost; Spark would take the folder for a table.
+        shutil.rmtree(path, ignore_errors=True)
         # An empty list of columns would be read as the first 32.
         columns = table.stats_columns
         stats = {"delta.dataSkippingStatsColumns": columns} if columns else {"delta.dataSkippingNumIndexedCols": "0"}
