@@ -40,10 +40,11 @@ def main() -> None:
     parser.add_argument("--reads-before", type=float, default=12, help="seconds of reads before it")
     given = parser.parse_args()
     result = Result("batch", dict(vars(given)))
-    with stack() as place:
+    result.skipped.append("10 million events, and 10 × the events in ≤ 11 × the time: give --events")
+    with result, stack() as place:
         say(f"filling the store with about {given.events:,} events")
-        more = max(0, given.events - _POPULATION_EVENTS * given.customers) / EVENTS_PER_RECORD
-        filled = fill(place, customers=given.customers, records=int(more))
+        beyond = max(0, given.events - _POPULATION_EVENTS * given.customers) / EVENTS_PER_RECORD
+        filled = fill(place, customers=given.customers, records=int(beyond))
         result.figures["filled"] = asdict(filled)
         with Peak(place, own="batch") as peak:
             elsewhere = Elsewhere(place)
@@ -54,8 +55,6 @@ def main() -> None:
         result.add(
             "memory at its peak, all parts and the batch run", f"{peak.together / 1e9:.2f} GB", goal="≤ 5 GB", reached=peak.together <= 5e9
         )
-    result.skipped.append("10 million events, and 10 × the events in ≤ 11 × the time: give --events")
-    result.publish()
 
 
 def batch(place: Stack, result: Result, given: argparse.Namespace, events: int) -> None:

@@ -43,7 +43,7 @@ def main() -> None:
     rates, higher = ([int(one) for one in text.split(",") if one] for text in (given.rates, given.higher))
     sizes = {"customers": given.customers, "seconds_each": given.seconds, "warm_up_s": given.warm_up, "method": METHOD}
     result = Result("freshness", sizes)
-    with stack() as place:
+    with result, stack() as place:
         say(f"filling the store with {given.customers:,} customers")
         began = time.monotonic()
         filled = fill(place, customers=given.customers)
@@ -68,7 +68,6 @@ def main() -> None:
             floor(place, result, given.probe, rates, given.seconds)
         else:
             result.skipped.append("the bare probe: say where it is with --probe FILE")
-    result.publish()
 
 
 def measure(place: Stack, probes: Probes, customers: int, rate: float, seconds: float) -> dict[str, Any]:

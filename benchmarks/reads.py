@@ -35,7 +35,9 @@ def main() -> None:
     given = parser.parse_args()
     sizes = vars(given)
     result = Result("reads", sizes | {"client": "raw sockets on uvloop in a process of its own (paxtrail.benchmark.client)"})
-    with stack() as place, Peak(place) as peak:
+    result.skipped.append("the Feast Python server on the same PostgreSQL: not measured yet")
+    result.skipped.append("reads while a publication runs: see benchmarks/batch.py")
+    with result, stack() as place, Peak(place) as peak:
         say(f"filling the store with {given.customers:,} customers")
         fill(place, customers=given.customers, records=given.customers)
         ids = members(place.settings, given.customers)
@@ -44,9 +46,6 @@ def main() -> None:
             part(place, result, ids, given)
             result.figures[f"cores_busy_elsewhere_{part.__name__}"] = elsewhere.cores()
         result.figures["memory_peak"] = {**peak.parts, "together": peak.together}
-    result.skipped.append("the Feast Python server on the same PostgreSQL: not measured yet")
-    result.skipped.append("reads while a publication runs: see benchmarks/batch.py")
-    result.publish()
 
 
 def under_load(place: Stack, result: Result, ids: list[str], given: argparse.Namespace) -> None:

@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20)
     given = parser.parse_args()
     result = Result("startup", dict(vars(given)))
-    with stack() as place:
+    with result, stack() as place:
         first = place.first
         result.figures["first_s"] = first
         result.add("`paxtrail up` on an empty home", f"{sum(first.values()):.1f} s: {steps(first)}")
@@ -42,7 +42,6 @@ def main() -> None:
         starts(place, result, given.rounds)
         memory(place, result, given)
         kills(place, result)
-    result.publish()
 
 
 def starts(place: Stack, result: Result, rounds: int) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import orjson
@@ -73,6 +74,15 @@ class Result:
 
     def add(self, what: str, figure: str, *, goal: str = "", reached: bool | None = None, rival: str = "") -> None:
         self.rows.append(Row(what, figure, goal, reached, rival))
+
+    def __enter__(self) -> Result:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Publishes what there is, also of a run that was broken off: that is then said."""
+        if kind is not None:
+            self.skipped.append(f"the rest: broken off by {kind.__name__}")
+        self.publish()
 
     def publish(self) -> None:
         """Prints the table and writes benchmarks/results/<name>.json."""
