@@ -69,13 +69,13 @@ def demonstrated() -> Iterator[Demonstrated]:
 def test_every_answer_is_the_one_known_beforehand(demonstrated: Demonstrated) -> None:
     assert demonstrated.code == 0, f"{demonstrated.said[-6000:]}\n{demonstrated.complained[-3000:]}"
     assert demonstrated.summary["matches_expected"] is True
-    assert demonstrated.summary["compared"] > 500
+    assert demonstrated.summary["compared"] > 300
 
 
 def test_the_ledger_adds_up(demonstrated: Demonstrated) -> None:
     found = demonstrated.summary
     assert found["received"] == found["accepted"] + found["duplicates"] + found["refused"]
-    assert found["accepted"] > 1000
+    assert found["accepted"] > 500
     assert found["duplicates"] > 0
     assert found["refused"] > 0
 
