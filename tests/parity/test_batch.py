@@ -120,8 +120,8 @@ def test_a_cut_waits_for_no_dead_stream_but_refuses_half_a_micro_batch(world: Wo
 
 
 def test_speed_and_batch_agree_over_several_cuts_and_nothing_drifts(world: World) -> None:
-    history = world.events.history(60)
-    for number, run_id in enumerate(("a", "b", "c")):
+    history = world.events.history(40)
+    for number, run_id in enumerate(("a", "b")):
         for start in range(number * 20, number * 20 + 20, 7):
             world.write(*history[start : min(start + 7, number * 20 + 20)])
         made = world.make(run_id)
@@ -133,7 +133,7 @@ def test_speed_and_batch_agree_over_several_cuts_and_nothing_drifts(world: World
         assert counts["published"] > 0
         assert world.versions() == before
         assert world.served() == world.expected()
-    assert world.serving.execute("SELECT DISTINCT epoch FROM states ORDER BY 1").fetchall() == [(0,), (4,)]
+    assert world.serving.execute("SELECT DISTINCT epoch FROM states ORDER BY 1").fetchall() == [(0,), (3,)]
 
 
 def test_full_and_incremental_runs_make_the_same_states(world: World) -> None:
