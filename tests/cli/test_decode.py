@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.core.every_source import PERSONAL, SAMPLES
 from tests.core.samples import DATA, acceptance
-from tests.core.test_decoding import PERSONAL, SAMPLES
 
 from paxtrail.cli.decode import decode
 from paxtrail.core.sources import SOURCES
