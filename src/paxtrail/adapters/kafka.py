@@ -49,6 +49,8 @@ def stream(spark: SparkSession, settings: Settings, topics: Sequence[str], start
         .option("startingOffsets", json.dumps(starting))
         .option("maxOffsetsPerTrigger", str(settings.stream.max_offsets_per_trigger))
         .option("includeHeaders", "true")
+        # A partition with nothing new must not hold up its task: the broker's default is to wait half a second for more.
+        .option("kafka.fetch.max.wait.ms", "10")
         .load()
     )
 
