@@ -32,6 +32,8 @@ COMPILE = $(UV) pip compile --quiet --python-version 3.11 --no-emit-index-url --
 pins:  ## compile conf/requirements/*.in
 	$(COMPILE) conf/requirements/dev.in -o conf/requirements/dev.txt
 	$(COMPILE) conf/requirements/core.in -c conf/requirements/dev.txt -o conf/requirements/core.txt
+	$(COMPILE) conf/requirements/airflow.in -o conf/requirements/airflow.txt
+	$(COMPILE) conf/requirements/superset.in -o conf/requirements/superset.txt
 
 docs:  ## the generated dictionary and OpenAPI
 	./paxtrail docs

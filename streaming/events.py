@@ -13,6 +13,7 @@ import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from paxtrail.adapters import kafka, lake
 from paxtrail.adapters.serving_store import stored_offsets
@@ -44,7 +45,7 @@ def run(settings: Settings, *, once: bool = False) -> None:
 
         writer = kafka.stream(spark, settings, topics, starting).writeStream.foreachBatch(batch)
         writer = writer.option("checkpointLocation", str(checkpoint)).queryName(f"events-{settings.stream.lane}")
-        trigger = {"availableNow": True} if once else {"processingTime": f"{settings.stream.trigger_ms} milliseconds"}
+        trigger: dict[str, Any] = {"availableNow": True} if once else {"processingTime": f"{settings.stream.trigger_ms} milliseconds"}
         query = writer.trigger(**trigger).start()
         signal.signal(signal.SIGTERM, lambda *_: query.stop())
         started(settings, datetime.now(UTC))

@@ -17,8 +17,8 @@ from psycopg import sql
 
 from paxtrail.adapters.postgres import Database, dsn
 from paxtrail.settings import ROOT, Settings
-from paxtrail.stack import broker, postgresql
-from paxtrail.stack.processes import free_ports, running
+from paxtrail.stack import broker, places, postgresql
+from paxtrail.stack.processes import running
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -30,18 +30,8 @@ for _name in [name for name in os.environ if name.startswith("PAXTRAIL_")]:
 
 
 def settings_for(home: Path) -> Settings:
-    """Settings of a copy of its own: this home, ports that are free now."""
-    kafka, controller, postgres_port, api, relay = free_ports(5)
-    return Settings.load(
-        "local",
-        home=str(home),
-        kafka={"brokers": f"127.0.0.1:{kafka}", "controller_port": controller},
-        postgres={"port": postgres_port},
-        api={"port": api, "issuer": f"http://127.0.0.1:{api}/dev"},
-        relay={"metrics_port": relay},
-        # Tests end before a second compiler and parallel collectors would pay for themselves.
-        spark={"conf": {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}},
-    )
+    """Settings of a copy of its own. Tests end before a second compiler and parallel collectors would pay for themselves."""
+    return places.apart(home, spark={"conf": {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}})
 
 
 @pytest.fixture(scope="session")

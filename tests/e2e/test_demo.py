@@ -16,26 +16,17 @@ import psutil
 import pytest
 
 from paxtrail.settings import ROOT
-from paxtrail.stack.processes import free_ports
+from paxtrail.stack import places
+from paxtrail.stack.processes import free_row
 
 FLIGHTS = 8
-
-
-def port_base() -> int:
-    """First of five ports in a row that nobody listens on now."""
-    for _ in range(50):
-        (base,) = free_ports(1)
-        taken = {connection.laddr.port for connection in psutil.net_connections("inet") if connection.laddr}
-        if base < 65_000 and not taken & set(range(base, base + 5)):
-            return base
-    raise AssertionError("no five free ports in a row")
 
 
 class Demonstrated:
     """What a run of the demo left: exit code, what it said, its last line, the processes of its home that still run."""
 
     def __init__(self, home: Path) -> None:
-        command = [sys.executable, "-m", "paxtrail.cli.main", "--home", str(home), "--port-base", str(port_base())]
+        command = [sys.executable, "-m", "paxtrail.cli.main", "--home", str(home), "--port-base", str(free_row(places.PORTS))]
         command += ["demo", "--exit", "--flights", str(FLIGHTS), "--speed-up", "20000"]
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd="/", stdin=subprocess.DEVNULL)

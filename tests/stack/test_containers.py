@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from paxtrail.settings import ROOT, Settings
-from paxtrail.stack.parts import NAMES, PARTS
+from paxtrail.stack.parts import CORE, NAMES, PARTS
 
 
 def _compose() -> dict[str, Any]:
@@ -22,6 +22,13 @@ def _published(service: dict[str, Any]) -> set[int]:
 
 def test_containers_and_local_stack_have_the_same_parts_in_the_same_order() -> None:
     assert tuple(_compose()["services"]) == NAMES
+
+
+def test_optional_parts_are_a_profile_of_containers() -> None:
+    services = _compose()["services"]
+    assert {part.name: services[part.name].get("profiles", []) for part in PARTS} == {
+        part.name: [] if part.group == CORE else [part.group] for part in PARTS
+    }
 
 
 def test_containers_publish_the_ports_of_the_local_stack_on_the_loopback_address() -> None:

@@ -17,27 +17,15 @@ import psutil
 import pytest
 
 from paxtrail.settings import ROOT, Settings
-from paxtrail.stack.processes import await_ready, free_ports
+from paxtrail.stack import places
+from paxtrail.stack.processes import await_ready, free_row
 from paxtrail.stack.supervision import Supervisor
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def _base() -> int:
-    """First of five ports in a row that are free now."""
-    while True:
-        (base,) = free_ports(1)
-        try:
-            for port in range(base, base + 5):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port))
-        except (OSError, OverflowError):
-            continue
-        return base
-
-
 def _copy(home: Path) -> Run:
-    base = str(_base())
+    base = str(free_row(places.PORTS))
 
     def run(*arguments: str, fails: bool = False) -> subprocess.CompletedProcess[str]:
         options = ["--home", str(home), *(["--port-base", base] if arguments[0] == "up" else [])]
@@ -135,7 +123,7 @@ def test_parts_whose_supervisor_was_killed_are_taken_over(tmp_path_factory: pyte
 def test_a_port_that_is_taken_is_named(home: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="paxtrail-stack-") as folder, socket.socket() as taken:
         Path(folder).chmod(0o711)
-        base = _base()
+        base = free_row(places.PORTS)
         taken.bind(("127.0.0.1", base + 2))
         taken.listen()
         command = [sys.executable, "-m", "paxtrail.cli.main", "--home", folder, "--port-base", str(base)]

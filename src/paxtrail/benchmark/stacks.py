@@ -20,7 +20,7 @@ import psutil
 from paxtrail.settings import ROOT, Settings
 from paxtrail.stack import places
 from paxtrail.stack.parts import PARTS
-from paxtrail.stack.processes import free_ports, running
+from paxtrail.stack.processes import running
 from paxtrail.stack.supervision import Supervisor, bring_up, memory, take_down
 
 
@@ -81,26 +81,13 @@ class Stack:
         return take_down(self.settings, parts)
 
 
-def settings_for(home: Path) -> Settings:
-    """Settings of a copy of its own: this home, ports that are free now."""
-    kafka, controller, postgres, api, relay = free_ports(5)
-    return Settings.load(
-        "local",
-        home=str(home),
-        kafka={"brokers": f"127.0.0.1:{kafka}", "controller_port": controller},
-        postgres={"port": postgres},
-        api={"port": api, "issuer": f"http://127.0.0.1:{api}/dev"},
-        relay={"metrics_port": relay},
-    )
-
-
 @contextmanager
 def stack(*parts: str, keep: bool = False) -> Iterator[Stack]:
     """A stack with these parts up (none named: all), taken down and deleted at the end; `keep` leaves its folder."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     home = Path(tempfile.mkdtemp(prefix="paxtrail-benchmark-"))
     home.chmod(0o711)  # the user PostgreSQL runs as must be able to enter
-    found = Stack(settings_for(home))
+    found = Stack(places.apart(home))
     try:
         found.first = found.up(*parts)
         for name, seconds in found.first.items():

@@ -19,6 +19,7 @@ COMMANDS = {
     "provision": "paxtrail.cli.stack:provision",
     "demo": "paxtrail.cli.demo:demo",
     "jars": "paxtrail.cli.jars:jars",
+    "environments": "paxtrail.cli.environments:environments",
     "token": "paxtrail.cli.token:token",
     "openapi": "paxtrail.cli.openapi:openapi",
     "docs": "paxtrail.cli.docs:docs",
@@ -59,7 +60,9 @@ class Commands(click.Group):
 @click.option(
     "--home", type=click.Path(file_okay=False, path_type=Path), help="Folder that everything is written to (default: var/ of the checkout)."
 )
-@click.option("--port-base", type=click.IntRange(1024, 65000), help="First of five ports in a row for another copy of the stack.")
+@click.option(
+    "--port-base", type=click.IntRange(1024, 65000), help=f"First of {places.PORTS} ports in a row for another copy of the stack."
+)
 @click.version_option("0.1.0", prog_name="paxtrail")
 def main(home: Path | None, port_base: int | None) -> None:
     """Paxtrail, an airline customer management platform.

@@ -10,18 +10,18 @@ import click
 
 from paxtrail.settings import Settings
 from paxtrail.stack import broker, postgresql
-from paxtrail.stack.parts import NAMES, PARTS
+from paxtrail.stack.parts import CORE, GROUPS, NAMES, PARTS
 from paxtrail.stack.supervision import Supervisor, bring_up, memory, take_down
 
-_parts = click.argument("parts", nargs=-1, type=click.Choice(NAMES), metavar="[PART]...")
+_parts = click.argument("parts", nargs=-1, type=click.Choice(tuple(dict.fromkeys((*NAMES, *GROUPS)))), metavar="[PART]...")
 
 
 @click.command()
 @_parts
 def up(parts: tuple[str, ...]) -> None:
-    """Start the stack, or some PARTs of it, each once the one before it is healthy. What runs already is left alone.
+    """Start the core of the stack, or the PARTs and groups of parts that are named, each once the one before it is healthy.
 
-    Parts: postgres, kafka, topics, stream, relay, api. A log per part is in <home>/logs.
+    What runs already is left alone. `paxtrail status` lists the parts; a log per part is in <home>/logs.
 
     \b
     Example: paxtrail up
@@ -46,6 +46,8 @@ def status(as_json: bool) -> None:
     rows = []
     for part in PARTS:
         state = supervisor.state(part.name)
+        if part.group != CORE and not state.pid and state.state == "STOPPED":
+            continue  # an optional part that nobody wants now
         problem = part.problem(settings, state.pid) if state.pid or part.program is None else "is not running"
         rows.append(
             {

@@ -160,7 +160,7 @@ def _keep(keep: Json, kind: str, wrong: _Wrong) -> int:
         raise wrong(f"keep {keep!r} is not a whole number above 0")
     if (keep > 0) != (kind in LISTS):
         raise wrong(f"{', '.join(LISTS)} need keep (how many are remembered), and nothing else has it")
-    return keep
+    return int(keep)
 
 
 def _rank(rank: Json, kind: str, wrong: _Wrong) -> tuple[tuple[str, int], ...]:

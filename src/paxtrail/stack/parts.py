@@ -12,13 +12,16 @@ from dataclasses import dataclass
 from paxtrail.settings import ROOT, Settings
 from paxtrail.stack import broker, postgresql
 
+CORE = "core"
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """One part. `program` None: nothing keeps running, `settle` does the work and `problem` tells whether it is done.
 
     `problem` says why the part is of no use yet, given the pid that is supervised; empty = healthy. `settle` runs once the
-    program answers and before the next part starts.
+    program answers and before the next part starts. Parts of a `group` other than CORE start only when the part or its group is
+    named. `environment` goes over the variables that every program gets.
     """
 
     name: str
@@ -30,6 +33,8 @@ class Part:
     ports: Callable[[Settings], tuple[int, ...]] = lambda _: ()
     stop: str = "TERM"
     seconds: float = 60
+    group: str = CORE
+    environment: Callable[[Settings], dict[str, str]] = lambda _: {}
 
 
 def _postgres_address(settings: Settings) -> str:
@@ -115,3 +120,10 @@ PARTS: tuple[Part, ...] = (
     ),
 )
 NAMES = tuple(part.name for part in PARTS)
+GROUPS = tuple(dict.fromkeys(part.group for part in PARTS))
+
+
+def chosen(names: tuple[str, ...]) -> tuple[Part, ...]:
+    """The parts that are named, by their own name or by their group's, in the order in which they start; unnamed: the core."""
+    wanted = set(names or (CORE,))
+    return tuple(part for part in PARTS if part.name in wanted or part.group in wanted)

@@ -5,10 +5,21 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from paxtrail.settings import Settings
+from paxtrail.stack.processes import free_ports
 
 _REMEMBERED = "ports.json"
+_LISTEN = (
+    ("kafka", "brokers"),
+    ("kafka", "controller_port"),
+    ("postgres", "port"),
+    ("api", "port"),
+    ("relay", "metrics_port"),
+)
+"""Settings that say where a part listens, in the order of --port-base; a new part's ports go to the end."""
+PORTS = len(_LISTEN)
 
 
 def choose(home: Path | None, port_base: int | None) -> None:
@@ -19,23 +30,19 @@ def choose(home: Path | None, port_base: int | None) -> None:
     if home is not None:
         os.environ["PAXTRAIL_HOME"] = str(home.absolute())
     if port_base is not None:
-        os.environ.update(ports(port_base))
+        values = _values(list(range(port_base, port_base + PORTS)))
+        os.environ.update({_variable(*name): value for name, value in values.items()})
     file = Settings.load().home / "run" / _REMEMBERED
     if file.exists():
         for name, value in json.loads(file.read_text()).items():
             os.environ.setdefault(name, value)
 
 
-def ports(base: int) -> dict[str, str]:
-    """The variables that put the parts on five ports in a row: broker, controller, PostgreSQL, API, metrics of the relay."""
-    return {
-        "PAXTRAIL_KAFKA__BROKERS": f"127.0.0.1:{base}",
-        "PAXTRAIL_KAFKA__CONTROLLER_PORT": str(base + 1),
-        "PAXTRAIL_POSTGRES__PORT": str(base + 2),
-        "PAXTRAIL_API__PORT": str(base + 3),
-        "PAXTRAIL_API__ISSUER": f"http://127.0.0.1:{base + 3}/dev",
-        "PAXTRAIL_RELAY__METRICS_PORT": str(base + 4),
-    }
+def apart(home: Path, **overrides: Any) -> Settings:
+    """Settings of a copy of its own: this home, ports that are free now."""
+    for (part, name), value in _values(free_ports(PORTS)).items():
+        overrides.setdefault(part, {}).setdefault(name, value)
+    return Settings.load("local", home=str(home), **overrides)
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -55,12 +62,16 @@ def remember(settings: Settings) -> None:
     (folder / _REMEMBERED).write_text(json.dumps(_ports_of(settings), indent=1) + "\n")
 
 
+def _values(ports: list[int]) -> dict[tuple[str, str], str]:
+    values = {name: str(port) for name, port in zip(_LISTEN, ports, strict=True)}
+    values["kafka", "brokers"] = f"127.0.0.1:{values['kafka', 'brokers']}"
+    values["api", "issuer"] = f"http://127.0.0.1:{values['api', 'port']}/dev"
+    return values
+
+
 def _ports_of(settings: Settings) -> dict[str, str]:
-    return {
-        "PAXTRAIL_KAFKA__BROKERS": settings.kafka.brokers,
-        "PAXTRAIL_KAFKA__CONTROLLER_PORT": str(settings.kafka.controller_port),
-        "PAXTRAIL_POSTGRES__PORT": str(settings.postgres.port),
-        "PAXTRAIL_API__PORT": str(settings.api.port),
-        "PAXTRAIL_API__ISSUER": settings.api.issuer,
-        "PAXTRAIL_RELAY__METRICS_PORT": str(settings.relay.metrics_port),
-    }
+    return {_variable(part, name): str(getattr(getattr(settings, part), name)) for part, name in (*_LISTEN, ("api", "issuer"))}
+
+
+def _variable(part: str, name: str) -> str:
+    return f"PAXTRAIL_{part}__{name}".upper()

@@ -23,6 +23,19 @@ def free_ports(count: int) -> list[int]:
         return [int(one.getsockname()[1]) for one in sockets]
 
 
+def free_row(count: int) -> int:
+    """First of `count` ports in a row of the loopback address that nobody listens on now."""
+    while True:
+        (base,) = free_ports(1)
+        try:
+            with ExitStack() as held:
+                for port in range(base, base + count):
+                    held.enter_context(socket.socket()).bind(("127.0.0.1", port))
+        except (OSError, OverflowError):
+            continue
+        return base
+
+
 def await_ready(problem: Callable[[], str], *, seconds: float, alive: Callable[[], bool] = lambda: True) -> None:
     """Returns once `problem` is empty; raises Unavailable with the last problem when time is up or the process has ended."""
     end = time.monotonic() + seconds

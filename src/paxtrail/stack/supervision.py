@@ -22,7 +22,7 @@ import psutil
 from paxtrail.errors import ConfigurationError, Unavailable
 from paxtrail.settings import ROOT, Settings
 from paxtrail.stack import places
-from paxtrail.stack.parts import PARTS, Part
+from paxtrail.stack.parts import PARTS, Part, chosen
 from paxtrail.stack.processes import await_ready
 
 _MARK = "PAXTRAIL_STACK"
@@ -140,7 +140,6 @@ class Supervisor:
             "PYSPARK_PYTHON": sys.executable,
             _MARK: str(self.settings.home),
         }
-        environment = ",".join(f'{name}="{_literal(value)}"' for name, value in values.items())
         lines = [
             "[unix_http_server]",
             f"file={self.socket}",
@@ -157,17 +156,18 @@ class Supervisor:
         ]
         for part in PARTS:
             if part.program is not None:
-                lines += self._section(part, environment)
+                lines += self._section(part, values)
         draft = self.configuration.with_suffix(".draft")
         draft.write_text("\n".join(lines) + "\n")
         draft.replace(self.configuration)
 
-    def _section(self, part: Part, environment: str) -> list[str]:
+    def _section(self, part: Part, common: dict[str, str]) -> list[str]:
         assert part.program is not None
         try:
-            command = part.program(self.settings)
+            command, values = part.program(self.settings), common | part.environment(self.settings)
         except FileNotFoundError:  # not prepared yet; written again when it starts
-            command = ["false"]
+            command, values = ["false"], common
+        environment = ",".join(f'{name}="{_literal(value)}"' for name, value in values.items())
         return [
             f"[program:{part.name}]",
             "command=" + " ".join(f'"{_literal(word)}"' for word in command),
@@ -238,9 +238,7 @@ def bring_up(settings: Settings, names: tuple[str, ...]) -> Iterator[tuple[Part,
     """Each part once it is healthy, with the seconds it took; in order; raises Unavailable with the end of its log."""
     places.remember(settings)
     supervisor = Supervisor(settings)
-    for part in PARTS:
-        if names and part.name not in names:
-            continue
+    for part in chosen(names):
         begun = time.monotonic()
         part.prepare(settings)
         if part.program is not None:
@@ -274,8 +272,8 @@ def take_down(settings: Settings, names: tuple[str, ...]) -> list[str]:
     """Names of the parts that ran and were stopped, last started first; without names, the supervisor ends too."""
     supervisor = Supervisor(settings)
     stopped = []
-    for part in reversed(PARTS):
-        if part.program is not None and (not names or part.name in names) and supervisor.state(part.name).pid:
+    for part in reversed(chosen(names) if names else PARTS):
+        if part.program is not None and supervisor.state(part.name).pid:
             supervisor.stop(part.name)
             stopped.append(part.name)
     if not names:
