@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from paxtrail.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -112,7 +115,16 @@ class Settings(_Part):
         _merge(values, overrides)
         home = Path(values["home"])
         values["home"] = home if home.is_absolute() else (ROOT / home)
-        return cls.model_validate(values)
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigurationError("; ".join(_said(one, name) for one in error.errors())) from None
+
+
+def _said(problem: Mapping[str, Any], env: str) -> str:
+    """What is wrong with a setting and where to give it; never its value, which may be a secret in the wrong place."""
+    path = [str(step) for step in problem["loc"]]
+    return f"{'.'.join(path)}: {problem['msg'].lower()}; set PAXTRAIL_{'__'.join(path).upper()} or write it in conf/{env}.toml"
 
 
 def jar_cache(name: str) -> Path:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +43,19 @@ def opened(settings: Settings, run_id: str, app: str) -> Iterator[Job]:
             yield Job(settings, spark, serving, cut)
         finally:
             spark.stop()
+
+
+def run_step(about: str, step: Callable[..., Mapping[str, Any]], *, can_be_full: bool = False) -> int:
+    """The whole of a program that is one step of a batch run: arguments, settings, job; prints the step's counts as a line of JSON."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", required=True, help="id of the batch run; the same id has the same effect")
+    if can_be_full:
+        parser.add_argument("--full", action="store_true", help="from all events, whatever was made before")
+    arguments = vars(parser.parse_args())
+    run_id = arguments.pop("run")
+    with opened(Settings.load(), run_id, f"{step.__name__}-{run_id}") as job:
+        print(orjson.dumps(step(job, **arguments), option=orjson.OPT_SORT_KEYS).decode())
+    return 0
 
 
 def ensure(spark: SparkSession, table: Table, settings: Settings) -> str:

@@ -20,6 +20,14 @@ _NOT_FLOWN_REASONS = frozenset({"offloaded", "not_seen"})
 """No mishandling of a bag whose passenger did not fly either."""
 
 
+def flight_of(journey: Mapping[str, Json], flights: Mapping[str, dict[str, Json]]) -> dict[str, Json] | None:
+    """The flight a journey is on, among those it was ever related to (by leg): the one its own document names, else the first leg.
+
+    A journey rebooked to another leg keeps its relation to the first.
+    """
+    return flights.get(str(journey.get("leg"))) or next((flights[leg] for leg in sorted(flights)), None)
+
+
 def outcome(
     journey_document: Mapping[str, Json],
     flight_document: Mapping[str, Json] | None,

@@ -54,9 +54,7 @@ class Parts:
         journey = orjson.loads(self.settled["journey", key][2])
         flights = {found[0]: orjson.loads(found[2]) for found in self._of(key, "flight")}
         bags = [orjson.loads(found[2]) for found in self._of(key, "bag")]
-        # A journey rebooked to another leg keeps its relation to the first: its own document says which one it is on.
-        flight = flights.get(journey.get("leg")) or next(iter(flights.values()), None)
-        return outcomes.outcome(journey, flight, bags, as_of=as_of)
+        return outcomes.outcome(journey, outcomes.flight_of(journey, flights), bags, as_of=as_of)
 
     def journey(self, key: str, asked: Asked, eyes: Eyes, viewing: Viewing) -> dict[str, Any]:
         """The journey with its parts as the caller sees them."""

@@ -89,9 +89,7 @@ def _outcome(row: Mapping[str, Any], as_of: int) -> dict[str, Any] | None:
     parts = sorted((part["entity"], part["key"], part["document"]) for part in row["parts"] or ())
     flights = {key: orjson.loads(document) for kind, key, document in parts if kind == "flight"}
     bags = [orjson.loads(document) for kind, _, document in parts if kind == "bag"]
-    # As reads choose it (serving/journeys.py): the leg the journey itself names, else the first it was ever related to.
-    flight = flights.get(journey.get("leg")) or next(iter(flights.values()), None)
-    return outcomes.outcome(journey, flight, bags, as_of=as_of)
+    return outcomes.outcome(journey, outcomes.flight_of(journey, flights), bags, as_of=as_of)
 
 
 def _histories(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
