@@ -1,4 +1,4 @@
-"""Event schemas and attribute tables, read from the configuration folder and checked against each other."""
+"""Event schemas, attribute tables and retention, read from the configuration folder and checked against each other."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import tomllib
 from pathlib import Path
 
 from paxtrail.core import attributes as core_attributes
+from paxtrail.core import retention as core_retention
 from paxtrail.core.attributes import AttributeTable
 from paxtrail.core.records import Json
+from paxtrail.core.retention import Retention
 from paxtrail.core.schemas import Schemas
 from paxtrail.errors import ConfigurationError
 
@@ -39,6 +41,17 @@ def attributes(conf: Path) -> dict[str, AttributeTable]:
     if missing:
         raise ConfigurationError(f"{folder / missing[0]}.toml is missing; every entity needs an attribute table")
     return tables
+
+
+def retention(conf: Path) -> Retention:
+    """How long things are kept, from `conf`/retention.toml; raises ConfigurationError naming file and key."""
+    file = conf / "retention.toml"
+    if not file.is_file():
+        raise ConfigurationError(f"{file} is missing; it says how long things are kept")
+    try:
+        return core_retention.retention(_read(file), schemas(conf).sources)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{file}: {error}") from error
 
 
 def _files(folder: Path) -> list[Path]:

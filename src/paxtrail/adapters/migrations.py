@@ -26,7 +26,7 @@ GRANTS: dict[str, dict[str, dict[str, str]]] = {
         "stream": {
             "identifier": "SELECT, INSERT",
             "subject_key": "SELECT, INSERT",
-            "quarantine_key": "SELECT, INSERT",
+            "quarantine_key": "SELECT, INSERT, UPDATE (wrapped)",
             "key_deletion": "SELECT",
         },
         "api": {"identifier": "SELECT", "subject_key": "SELECT", "key_deletion": "SELECT", "reads": "INSERT"},

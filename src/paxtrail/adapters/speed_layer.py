@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tenacity
 
-from paxtrail.adapters import configuration, kafka, keyring, lake, spread
+from paxtrail.adapters import bronze_retention, configuration, kafka, keyring, lake, spread
 from paxtrail.adapters.claims import Claims
 from paxtrail.adapters.door import Admitted, Door, Position
 from paxtrail.adapters.postgres import dsn
@@ -103,6 +103,7 @@ class SpeedLayer:
         self._connection: psycopg.Connection[Any] | None = None
         self._done = {path: lake.last_transaction(path, self._app) for path in (self.events_path, self.rejects_path)}
         self._since_maintenance = 0
+        self._retained: list[bronze_retention.Order] = []
 
     @property
     def _app(self) -> str:
@@ -225,9 +226,17 @@ class SpeedLayer:
         return len(unfinished)
 
     def maintain(self) -> None:
-        """Between two micro-batches: compacts and checkpoints bronze, drops claims that are older than the horizon."""
+        """Between two micro-batches: drops what is past its time, compacts and checkpoints bronze, drops claims beyond the horizon."""
+        orders = bronze_retention.told(self.connection)
+        fresh = orders != self._retained
+        if fresh:
+            paths = {bronze.EVENTS.name: self.events_path, bronze.REJECTS.name: self.rejects_path}
+            log.info("retention: %s", bronze_retention.carry_out(self.connection, self.lane, orders, paths))
         for path in (self.events_path, self.rejects_path):
             lake.maintain(path)
+            if fresh:
+                bronze_retention.vacuum(path)
+        self._retained = orders
         horizon = self.settings.stream.claim_horizon_hours * HOUR
         with self.connection.transaction():
             self.connection.execute("delete from seen where arrival < (select max(arrival) from seen) - %s", (horizon,))

@@ -14,6 +14,8 @@ from paxtrail.core.records import Identifier
 from paxtrail.core.sealing import KEY_BYTES, seal
 
 _CACHE = 400_000
+_DAYS = 2
+"""Quarantine keys held at a time."""
 
 
 def new_token() -> str:
@@ -94,6 +96,8 @@ class Vault:
                 row = self._connection.execute("select wrapped, generation from quarantine_key where day = %s", (day,)).fetchone()
             if row is None or row[0] is None:
                 raise KeyError(day)
+            if len(self._quarantine) > _DAYS:
+                self._quarantine.clear()  # a deleted key must not live on in a worker for as long as the worker does
             self._quarantine[day] = self._keyring.unwrap(day, bytes(row[0]), row[1])
         return self._quarantine[day]
 

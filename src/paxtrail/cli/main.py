@@ -32,6 +32,7 @@ COMMANDS = {
     "publish": "paxtrail.cli.publish:publish",
     "reprocess": "paxtrail.cli.reprocess:reprocess",
     "rebuild": "paxtrail.cli.rebuild:rebuild",
+    "retention": "paxtrail.cli.retention:retention",
 }
 
 

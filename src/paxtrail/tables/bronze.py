@@ -9,7 +9,7 @@ EVENTS = Table(
     about="Every accepted event, once per record position; the master data set of the lambda.",
     owner="streaming/events.py",
     key=("event_id", "revision"),
-    retention="10 years; frozen as base states before events expire",
+    retention="conf/retention.toml: `bronze_days` of its source, or of a class it holds; once it is folded in silver",
     columns=(
         Column("lane", "string", "set of sources with its own query", False),
         Column("seq", "bigint", "the lane's own number of the micro-batch", False, stats=True),
@@ -51,7 +51,7 @@ REJECTS = Table(
     about="Every refused or conflicting record, sealed under the quarantine key of its day, replayable.",
     owner="streaming/events.py",
     key=("topic", "partition", "offset"),
-    retention="30 days; deleting the day's quarantine key makes it unreadable",
+    retention="conf/retention.toml: the day's quarantine key `rejects.key_days`, the row `rejects.row_days`",
     columns=(
         Column("lane", "string", "set of sources with its own query", False),
         Column("seq", "bigint", "the lane's own number of the micro-batch", False, stats=True),

@@ -149,3 +149,12 @@ CREATE TABLE IF NOT EXISTS ledger (
     events     bigint NOT NULL,
     PRIMARY KEY (source, hour)
 );
+-- What the streams remove from bronze between two micro-batches, as `paxtrail retention run` told them last.
+CREATE TABLE IF NOT EXISTS bronze_retention (
+    table_name text   NOT NULL,             -- bronze.events, bronze.rejects
+    source     text   NOT NULL,             -- '' = every source
+    class      text   NOT NULL,             -- only events with a sealed value of this class; '' = all
+    before     bigint NOT NULL,             -- what arrived before, µs UTC
+    epoch      bigint NOT NULL,             -- newest epoch whose events are folded in silver: what came later stays
+    PRIMARY KEY (table_name, source, class)
+);

@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS key_deletion (
 -- Key of each day under which refused records are sealed; deleting it is their retention.
 CREATE TABLE IF NOT EXISTS quarantine_key (
     day        text PRIMARY KEY,
-    wrapped    bytea,
+    wrapped    bytea,                       -- null = deleted for good
     generation integer NOT NULL
 );
 -- The record of reads: decided truth, append-only.

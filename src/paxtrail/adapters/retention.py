@@ -1,0 +1,99 @@
+"""A retention run: quarantine keys, timeline, bronze and silver lose what is past its time at a moment that the caller names."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Any
+
+import psycopg
+from deltalake import DeltaTable
+
+from paxtrail.adapters import bronze_retention, configuration, lake, postgres
+from paxtrail.adapters.bronze_retention import Order
+from paxtrail.adapters.cuts import REVISIONS, Cut, cut_of
+from paxtrail.core.retention import DAY, Limit, Retention
+from paxtrail.errors import TableLocked
+from paxtrail.settings import Settings
+from paxtrail.tables import bronze
+
+_LINES = 5_000
+"""Lines of the timeline deleted in one transaction."""
+
+
+def retain(settings: Settings, as_of: int) -> dict[str, Any]:
+    """Counts of what went, without what needs Spark (silver). A second run at the same moment finds nothing."""
+    kept = configuration.retention(settings.conf)
+    with psycopg.connect(postgres.dsn(settings, "serving", "batch"), autocommit=True) as serving:
+        counts: dict[str, Any] = {"keys": _keys(settings, kept, as_of), "timeline": _timeline(settings, serving, kept, as_of)}
+        cut = newest_cut(serving)
+        bronze_retention.tell(serving, _orders(kept, as_of, cut))
+        counts["bronze"] = {lane: _lane(settings, serving, lane) for lane in _lanes(serving)}
+        counts["revisions"] = _revisions(settings, kept, as_of, cut)
+    return counts
+
+
+def newest_cut(serving: psycopg.Connection[Any]) -> Cut | None:
+    """The cut up to which silver has events and their states; None before the first batch run."""
+    row = serving.execute("SELECT r.run_id FROM batch_runs r JOIN cuts c USING (run_id) ORDER BY c.epoch DESC LIMIT 1").fetchone()
+    return None if row is None else cut_of(serving, row[0])
+
+
+def _keys(settings: Settings, kept: Retention, as_of: int) -> int:
+    """Quarantine keys deleted; the row of the day stays, so that nobody mints the key again."""
+    with psycopg.connect(postgres.dsn(settings, "vault", "stream"), autocommit=True) as vault:
+        return vault.execute(
+            "UPDATE quarantine_key SET wrapped = NULL WHERE day < %s AND wrapped IS NOT NULL", (kept.first_key_day(as_of),)
+        ).rowcount
+
+
+def _timeline(settings: Settings, serving: psycopg.Connection[Any], kept: Retention, as_of: int) -> int:
+    """Lines deleted, a few thousand in a transaction, so that no micro-batch waits long."""
+    deleted = 0
+    with (
+        psycopg.connect(postgres.dsn(settings, "serving", "batch")) as reader,
+        closing(reader.cursor(name="old_lines")) as old,
+    ):
+        old.execute("SELECT entity, key, event_time, event_id FROM timeline WHERE event_time < %s", (as_of - kept.timeline_days * DAY,))
+        while rows := old.fetchmany(_LINES):
+            deleted += serving.execute(
+                "DELETE FROM timeline t USING unnest(%s::text[], %s::text[], %s::bigint[], %s::text[]) o(entity, key, event_time, event_id)"
+                " WHERE (t.entity, t.key, t.event_time, t.event_id) = (o.entity, o.key, o.event_time, o.event_id)",
+                [list(column) for column in zip(*rows, strict=True)],
+            ).rowcount
+    return deleted
+
+
+def _orders(kept: Retention, as_of: int, cut: Cut | None) -> list[Order]:
+    """What streams are told: refused records by age alone, events as far as they are folded in silver."""
+    orders = [Order(bronze.REJECTS.name, Limit("", "", as_of - kept.row_days * DAY), 0)]
+    if cut is not None:
+        orders += [Order(bronze.EVENTS.name, limit, cut.epoch) for limit in kept.bronze_limits(as_of)]
+    return orders
+
+
+def _lanes(serving: psycopg.Connection[Any]) -> list[str]:
+    return [lane for (lane,) in serving.execute("SELECT DISTINCT lane FROM seqs ORDER BY 1").fetchall()]
+
+
+def _lane(settings: Settings, serving: psycopg.Connection[Any], lane: str) -> dict[str, int] | str:
+    """Rows that went where the stream is down; a stream that runs does it itself at its next maintenance."""
+    try:
+        with lake.locked(f"bronze.{lane}", settings):
+            tables = {table.name: table.path(settings.lake) for table in (bronze.EVENTS, bronze.REJECTS)}
+            paths = {name: path for name, path in tables.items() if DeltaTable.is_deltatable(path)}
+            gone = bronze_retention.carry_out(serving, lane, bronze_retention.told(serving), paths)
+            for path in paths.values():
+                bronze_retention.vacuum(path)
+            return gone
+    except TableLocked:
+        return "left to the stream"
+
+
+def _revisions(settings: Settings, kept: Retention, as_of: int, cut: Cut | None) -> int:
+    path = bronze.REVISIONS.path(settings.lake)
+    if cut is None or REVISIONS not in cut.lanes or not DeltaTable.is_deltatable(path):
+        return 0
+    with lake.locked(bronze.REVISIONS.name, settings):
+        gone = bronze_retention.delete(path, kept.bronze_limits(as_of), f"seq <= {cut.lanes[REVISIONS].seq}")
+        bronze_retention.vacuum(path)
+    return gone
