@@ -62,6 +62,7 @@ DEFINITIONS: dict[str, Any] = {
         "requires": {"alpha.said": "$.flag", "beta.told": "$.price.currency"},
     },
     "words": {"from": BOTH, "each": "$.words", "value": "$", "fold": "set", "keep": 3},
+    "by_name": {"from": BOTH, "key": "$.name", "value": {"tier": "$.tier"}, "fold": "map", "keep": 2},
     "ssrs": {"from": BOTH, "each": "$.ssrs", "key": "$.code", "value": "$.status", "fold": "map", "keep": 2, "rank": {"beta": 1}},
     "segments": {
         "from": ["alpha.said"],

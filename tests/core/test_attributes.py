@@ -38,7 +38,7 @@ SSRS = {"from": ["alpha.said"], "each": "$.ssrs", "key": "$.code", "value": "$.s
         ({**TIER, "key": "$.tier"}, "a map needs a key"),
         ({**SSRS, "key": "$.kode"}, "at key $.kode"),
         ({**SSRS, "each": "$.tier"}, "declares no list at $.tier"),
-        ({**SSRS, "each": None, "key": "$.name", "value": "$.tier"}, "is personal (name)"),
+        ({**SSRS, "each": None, "key": "$.name", "value": "$.tier"}, "a map under a sealed key needs a value of members"),
         ({**TIER, "rank": {"beta": 1}}, "no type of from comes from that source"),
         ({**TIER, "rank": {"alpha": "high"}}, "rank must be"),
         ({**TIER, "fold": "set", "keep": 1, "rank": {"alpha": 1}}, "rank their sources"),

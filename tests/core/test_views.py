@@ -195,7 +195,7 @@ def test_a_journeys_status_follows_from_reservation_and_check_in(events: list[Ev
 
 
 def test_a_journey_shows_seat_bags_requests_and_the_change_of_schedule() -> None:
-    ssr = [{"code": "VGML", "status": "HK"}, {"code": "WCHR", "status": None, "sensitive": True}]
+    ssr = [{"code": "PETC", "status": "HK"}, {"code": "BIKE", "status": None}]
     found = document(
         "journey",
         "j",
@@ -209,7 +209,7 @@ def test_a_journey_shows_seat_bags_requests_and_the_change_of_schedule() -> None
     assert (found["first_departure_time"], found["departure_time"]) == (NOON, NOON + HOUR)
     assert found["seat"] == "14C"
     assert found["bags"] == [TAG, "0016123457"]
-    assert {one["code"]: one["cancelled"] for one in found["ssrs"]} == {"VGML": False, "WCHR": True}
+    assert {one["code"]: one["cancelled"] for one in found["ssrs"]} == {"PETC": False, "BIKE": True}
     assert found["milestones"] == {"accepted": NOON + 2}
 
 
@@ -221,7 +221,7 @@ def test_an_order_shows_its_party_once_though_two_keys_sealed_a_name() -> None:
         said("reservation.order_changed", NOON, status="active", passenger_count=2, price={"amount": "123.45", "currency": "USD"}),
         *(said("reservation.passenger_changed", NOON + i, surname=name, passenger_type="ADT") for i, name in enumerate(party)),
     )
-    shown = views.present(found, TABLES["order"], unseal=lambda text: text[-1], as_of=NOON)
+    shown = views.present(found, TABLES["order"], unseal=Opening(), as_of=NOON)
     assert shown["passengers"] == [{"passenger_type": "ADT", "surname": "2"}, {"passenger_type": "ADT", "surname": "1"}]
     assert shown["price"] == {"amount": "123.45", "currency": "USD"}
 
@@ -237,11 +237,23 @@ def customer(**events: list[Event]) -> dict[str, Any]:
 
 
 def shown(document: dict[str, Any], *, as_of: int = NOON, internal: bool = True, hidden: str = "") -> dict[str, Any]:
-    def unseal(text: str) -> str | None:
-        return None if hidden and hidden in text else text.rsplit(":", 1)[1]
-
-    found: dict[str, Any] = views.present(document, TABLE, unseal=unseal, as_of=as_of, internal=internal)
+    found: dict[str, Any] = views.present(document, TABLE, unseal=Opening(hidden), as_of=as_of, internal=internal)
     return found
+
+
+class Opening:
+    """Opens sealed texts that are their own value; nothing of what has `hidden` in it."""
+
+    def __init__(self, hidden: str = "", icon: str = "") -> None:
+        self._hidden, self._icon = hidden, icon
+
+    def __call__(self, sealed: str) -> Any:
+        if self._icon and self._icon in sealed:
+            return {"icon": True}
+        return None if self._hidden and self._hidden in sealed else self.same(sealed)
+
+    def same(self, sealed: str) -> Any:
+        return sealed.split(":", 3)[3]
 
 
 def test_a_customer_unites_its_tokens_by_rank_and_time() -> None:
@@ -282,10 +294,36 @@ def test_the_same_document_answers_other_windows_at_other_times() -> None:
 
 def test_cancelled_requests_are_not_shown() -> None:
     def ssr(status: str | None, at: int) -> Event:
-        return said("reservation.segment_changed", at, ssrs=[{"code": "VGML", "request": f"VGML {LEG}", "status": status}])
+        return said("reservation.segment_changed", at, ssrs=[{"code": "PETC", "request": f"PETC {LEG}", "status": status}])
 
-    assert shown(customer(t1=[ssr("HK", NOON)]))["attributes"]["ssrs"] == {f"VGML {LEG}": {"code": "VGML", "status": "HK"}}
+    assert shown(customer(t1=[ssr("HK", NOON)]))["attributes"]["ssrs"] == {f"PETC {LEG}": {"code": "PETC", "status": "HK"}}
     assert shown(customer(t1=[ssr("HK", NOON), ssr(None, NOON + 1)]))["attributes"]["ssrs"] == {}
+
+
+def care(token: str, code: str, status: str | None, at: int) -> Event:
+    request = {name: f"sealed:health:{token}:{value}" for name, value in {"code": code, "request": f"{code} {LEG}"}.items()}
+    return said("reservation.segment_changed", at, care_requests=[request | {"kind": "sealed:care:t:k", "leg": LEG, "status": status}])
+
+
+def test_requests_under_sealed_keys_are_united_by_what_the_keys_say_and_the_newest_word_stands() -> None:
+    asked = [care("t1", "WCHR", "HK", NOON), care("t1", "VGML", "HK", NOON + 1)]
+    want = [{"code": code, "kind": "k", "leg": LEG, "status": "HK"} for code in ("VGML", "WCHR")]
+    assert shown(customer(t1=asked))["attributes"]["care_requests"] == want
+    same, other = [care(token, "WCHR", None, NOON + 2) for token in ("t1", "t2")]
+    for told in ({"t1": [*asked, same]}, {"t1": asked, "t2": [other]}):
+        assert shown(customer(**told))["attributes"]["care_requests"] == want[:1]
+    earlier = care("t2", "WCHR", None, NOON - 1)
+    assert shown(customer(t1=asked, t2=[earlier]))["attributes"]["care_requests"] == want
+    icons = views.present(customer(t1=asked, t2=[other]), TABLE, unseal=Opening(icon=":health:"), as_of=NOON)
+    assert icons["attributes"]["care_requests"] == [{**want[0], "code": {"icon": True}}]
+
+
+def test_who_may_not_see_health_learns_of_no_request_not_even_its_status() -> None:
+    assert "care_requests" not in shown(customer(t1=[care("t1", "WCHR", "HK", NOON)]), hidden=":health:")["attributes"]
+    journey = document("journey", "j", care("t1", "WCHR", "HK", NOON), care("t2", "WCHR", None, NOON + 1))
+    assert "care_requests" not in views.present(journey, unseal=Opening(":health:"), as_of=NOON)
+    (request,) = views.present(journey, unseal=Opening(), as_of=NOON, internal=False)["care_requests"]
+    assert request == {"code": "WCHR", "kind": "k", "cancelled": True}
 
 
 def test_what_a_caller_may_not_see_is_absent() -> None:

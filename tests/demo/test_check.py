@@ -56,7 +56,12 @@ class Store:
         attributes = {
             "tier": "GOLD",
             "miles": 500,
-            "ssrs": {"VGML|leg": {"code": "VGML", "status": "HK"}, "WCHR|leg": {"code": "WCHR", "status": None}},
+            "ssrs": {"PETC leg": {"code": "PETC", "status": "HK"}, "BIKE leg": {"code": "BIKE", "status": None}},
+            "care_requests": {
+                "sealed:health:t1:VGML leg": {"code": "sealed:health:t1:VGML", "status": "HK"},
+                "sealed:health:t2:WCHR leg": {"code": "sealed:health:t2:WCHR", "status": None},
+                "sealed:health:t1:WCHR leg": {"code": "sealed:health:t1:WCHR", "status": "HK"},
+            },
             "searches": {"2013-02-08": 2},
             "display_name": {"surname": "sealed:name:t1:x"},
         }
@@ -83,7 +88,7 @@ class Store:
         return {name: token for name, token in known.items() if name in names}
 
     def opened(self, texts: Iterable[str]) -> dict[str, str]:
-        return dict.fromkeys(texts, self.surname)
+        return {text: self.surname if text.startswith("sealed:name:") else text.rpartition(":")[2] for text in texts}
 
 
 LEG = "UA1545/2013-02-08/EWR"
@@ -105,7 +110,7 @@ EXPECTED = {
             "flights_cancelled": 0,
             "bags_checked": 1,
             "bags_mishandled": 0,
-            "ssrs": ["VGML"],
+            "ssrs": ["PETC", "VGML"],
             "searches": 2,
         }
     },
@@ -139,7 +144,8 @@ def test_a_platform_that_answers_as_expected_matches() -> None:
         (lambda s: s.customers.pop("t1"), "customers"),
         (lambda s: setattr(s, "surname", "SMYTH"), "customers.surname"),
         (lambda s: s.customers["t1"]["attributes"].update(miles=501), "customers.miles"),
-        (lambda s: s.customers["t1"]["attributes"]["ssrs"]["WCHR|leg"].update(status="HK"), "customers.ssrs"),
+        (lambda s: s.customers["t1"]["attributes"]["ssrs"]["BIKE leg"].update(status="HK"), "customers.ssrs"),
+        (lambda s: s.customers["t1"]["attributes"]["care_requests"]["sealed:health:t2:WCHR leg"].update(status="HK"), "customers.ssrs"),
         (lambda s: s.customers["t1"]["history"].update(bags_mishandled=1), "customers.bags_mishandled"),
         (lambda s: s.customers["t1"].update(outcomes=[[LEG, "booked"]]), "customers.journeys"),
         (lambda s: s.customers["t3"]["attributes"].clear(), "devices.searches"),

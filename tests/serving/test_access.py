@@ -35,10 +35,10 @@ MAY_CALL["dpo"] = MAY_CALL["agent"]
 MAY_CALL["engineer"] = MAY_CALL["channel"]
 SEES = {
     "agent": {"name": "show", "birth_date": "show", "gender": "show", "email": "show", "phone": "show", "contact": "show",
-              "document": "mask", "payment": "mask", "health": "icon"},
-    "operations": {"name": "show", "health": "icon"},
+              "document": "mask", "payment": "mask", "health": "icon", "care": "show"},
+    "operations": {"name": "show", "health": "icon", "care": "show"},
     "channel": {"name": "show", "birth_date": "show", "gender": "show", "email": "show", "phone": "show", "contact": "show",
-                "document": "mask", "payment": "mask", "health": "show"},
+                "document": "mask", "payment": "mask", "health": "show", "care": "show"},
     "analyst": {},
     "engineer": {},
 }  # fmt: skip
@@ -89,7 +89,7 @@ def test_a_sealed_value_is_seen_by_role_and_class(role: str, class_: str) -> Non
     sealed = seal(key, class_, owner, "secret-123")
     assert Eyes(caller.ways, {owner: key})(sealed) == shown
     assert Eyes(caller.ways, {owner: None})(sealed) == (shown if way == "icon" else None)
-    hidden = class_ in ("document", "payment", "health", "text", "record")
+    hidden = class_ in ("document", "payment", "health", "care", "text", "record")
     assert Eyes(caller.list_ways, {owner: key})(sealed) == (None if hidden else shown)
 
 

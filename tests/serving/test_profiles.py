@@ -80,8 +80,29 @@ async def test_an_unknown_id_is_not_found(api: Client, rest: str) -> None:
 async def test_documents_are_masked_and_health_is_an_icon_for_an_agent(api: Client, world: World) -> None:
     attributes = (await api.get(f"/v1/profiles/{world.customer()}")).json()["attributes"]
     assert attributes["document"]["number"] == f"•••{PASSPORT[-3:]}"
-    (request,) = attributes["ssrs"].values()
-    assert request["care_text"] == {"icon": "health"} and request["code"] == "WCHR"
+    icon = {"icon": "health"}
+    (request,) = attributes["care_requests"]
+    assert request == {"code": icon, "kind": "mobility", "leg": LEG, "status": "HK", "text": icon}
+
+
+async def test_a_customer_and_the_protection_officer_see_a_sensitive_request_in_full(api: Client, world: World) -> None:
+    attributes = (await api.get(f"/v1/profiles/{world.customer()}", "dpo")).json()["attributes"]
+    (request,) = attributes["care_requests"]
+    assert request == {"code": "WCHR", "kind": "mobility", "leg": LEG, "status": "HK", "text": "own wheelchair"}
+
+
+async def test_a_request_cancelled_under_another_token_is_cancelled_for_who_sees_it_as_an_icon_too(api: Client, world: World) -> None:
+    again = [{"code": "WCHR", "passenger": 1, "segment": 1, "status": "XX"}]
+    john = passenger(1, "SMITH", "JOHN", document={"type": "P", "number": PASSPORT, "country": "US", "expires": "2020-01-01"})
+    (before,) = (await api.get(f"/v1/profiles/{world.customer()}/360")).json()["journeys"]
+    assert [(one["kind"], one["cancelled"]) for one in before["journey"]["care_requests"]] == [("mobility", False)]
+    # Without the membership the passport is the subject: another token, another key, other sealed bytes for the same request.
+    world.feed(("reservations", reservation(version=2, passengers=[john], ssrs=again)))
+    for role in ("agent", "dpo"):
+        body = (await api.get(f"/v1/profiles/{world.customer()}/360", role)).json()
+        assert "care_requests" not in body["profile"]["attributes"]
+        (journey,) = body["journeys"]
+        assert [(one["kind"], one["cancelled"]) for one in journey["journey"]["care_requests"]] == [("mobility", True)]
 
 
 async def test_the_protection_officer_sees_the_document_in_full(api: Client, world: World) -> None:
@@ -95,6 +116,7 @@ async def test_an_engineer_sees_no_personal_value_and_no_sensitive_request(api: 
     assert not found & {EMAIL, PASSPORT, "SMITH", "Smith", "JOHN", "1970-01-02", "WCHR", "K7Q2ZP"}
     assert body["profile"]["attributes"]["tier"] == "GOLD"
     assert not any(text.startswith("sealed:") for text in found)
+    assert "care_requests" not in body["profile"]["attributes"] and "care_requests" not in body["journeys"][0]["journey"]
 
 
 async def test_the_360_view_has_live_flight_bags_orders_and_history(api: Client, world: World) -> None:

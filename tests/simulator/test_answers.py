@@ -86,7 +86,14 @@ def test_customers_are_known_as_foretold(name: str, customers: dict[str, Any], e
             "tier": attributes.get("tier"),
             "miles": attributes.get("miles"),
             "searches": sum(attributes.get("searches", {}).values()),
-            "ssrs": sorted({ssr["code"] for ssr in attributes.get("ssrs", {}).values() if ssr.get("status") is not None}),
+            "ssrs": sorted(
+                {
+                    request["code"]
+                    for requests in ("ssrs", "care_requests")
+                    for request in attributes.get(requests, {}).values()
+                    if request.get("status") is not None
+                }
+            ),
         }.get(name, history.get(name))
         if found != customer[name]:
             wrong[key] = (found, customer[name])

@@ -42,7 +42,8 @@ class Attribute:
     `slot` names it in a state: the name and six hex digits of its definition, so that states of two definitions never mix.
     `requires`: paths by event type; an event counts only where its path holds something other than null and false (in the payload,
     not the item of `each`). `keep` 0 = no limit. `class_` is the field class of its clear values; sealed values carry their own.
-    `windows` are days back from the moment of reading.
+    `windows` are days back from the moment of reading. `sealed_key`: the key of this map is personal; keys that two tokens sealed are
+    compared when read.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Attribute:
     class_: str = "internal"
     windows: tuple[int, ...] = ()
     about: str = ""
+    sealed_key: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,8 +129,8 @@ def _attribute(entity: str, name: str, definition: Json, schemas: Schemas) -> At
         raise wrong("a map needs a key path, and nothing else has one")
     if attribute.unit is not None and kind != "sum":
         raise wrong("only a sum has a unit; remove it")
-    class_ = _check(attribute, schemas, wrong)
-    return attribute if attribute.class_ else replace(attribute, class_=class_)
+    class_, sealed_key = _check(attribute, schemas, wrong)
+    return replace(attribute, class_=attribute.class_ or class_, sealed_key=sealed_key)
 
 
 _Wrong = Callable[[str], ConfigurationError]
@@ -185,10 +187,11 @@ def _windows(windows: Json, kind: str, wrong: _Wrong) -> tuple[int, ...]:
     return tuple(windows)
 
 
-def _check(attribute: Attribute, schemas: Schemas, wrong: _Wrong) -> str:
-    """Class of the attribute's clear values; raises where a path is declared by no schema or has the wrong type."""
+def _check(attribute: Attribute, schemas: Schemas, wrong: _Wrong) -> tuple[str, bool]:
+    """Class of the attribute's clear values, and whether its key is sealed; raises where a path is undeclared or has the wrong type."""
     classes: set[str] = set()
     used: set[str] = set()
+    keys: set[str] = set()
     values: dict[str, str] = dict(attribute.value) if isinstance(attribute.value, tuple) else {}
     if isinstance(attribute.value, str):
         values[""] = attribute.value
@@ -215,15 +218,19 @@ def _check(attribute: Attribute, schemas: Schemas, wrong: _Wrong) -> str:
             spec_ = None if path is None else _spec(roots, path)
             if path is not None and (spec_ is None or spec_.type not in allowed):
                 raise wrong(f"{type_} declares no {' or '.join(allowed)} at {member} {path}")
-        sealed = _spec(roots, attribute.key) if attribute.key is not None else None
-        if sealed is not None and sealed.class_ not in _CLEAR:
-            raise wrong(f"{type_} {attribute.key} is personal ({sealed.class_}); a key of a map must be clear")
+        if attribute.key is not None and (key := _spec(roots, attribute.key)) is not None:
+            keys.add("" if key.class_ in _CLEAR else key.class_)
+    if len(keys) > 1:
+        raise wrong(f"{attribute.key} is clear in one type and personal in another, or of two classes; one map has one kind of key")
+    if any(keys) and not isinstance(attribute.value, tuple):
+        # Without members there is nothing beside the key that a reader without rights to it could be shown, and no status to cancel.
+        raise wrong(f"{attribute.key} is personal ({max(keys)}); a map under a sealed key needs a value of members")
     unheard = set(dict(attribute.rank)) - {schemas.source_of(type_) for type_ in attribute.types}
     if unheard:
         raise wrong(f"rank names {min(unheard)}, but no type of from comes from that source; take it out of rank")
     if set(values) - used:
         raise wrong(f"no type of from declares {values[min(set(values) - used)]}; declare it or take it out of value")
-    return "public" if classes == {"public"} else "internal"
+    return "public" if classes == {"public"} else "internal", any(keys)
 
 
 def _payload(type_: str, schemas: Schemas, wrong: _Wrong) -> Spec:

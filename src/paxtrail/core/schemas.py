@@ -13,7 +13,7 @@ from paxtrail.errors import ConfigurationError, Refusal
 
 TYPES = ("string", "integer", "boolean", "decimal", "time", "date", "strings", "list", "object")
 CLEAR = ("public", "internal")
-PERSONAL = ("name", "birth_date", "gender", "email", "phone", "document", "payment", "health", "text", "contact")
+PERSONAL = ("name", "birth_date", "gender", "email", "phone", "document", "payment", "health", "care", "text", "contact")
 SEALED_MARK = "sealed:"
 
 SECOND = 1_000_000

@@ -1,4 +1,4 @@
-"""Special service requests: which codes reveal health or belief, which ask for a meal, which for a seat."""
+"""Special service requests: which codes reveal health, belief or custody, which ask for a meal, which for a seat."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ from msgspec import UNSET
 
 _MOBILITY = "WCHR WCHS WCHC WCHP WCBD WCBW WCLB WCMP WCOB"
 _MEDICAL = "BLND DEAF DPNA MAAS MEDA STCR OXYG PPOC SVAN ESAN LEGB LEGL LEGR MEIN"
-_DIETS = "BLML DBML GFML LCML LFML LPML LSML NFML NLML ORML PRML RFML SPML"
-_BELIEFS = "AVML HNML KSML MOML VJML"
 _CUSTODY = "DEPA DEPU"
-
-BELIEF_OR_HEALTH = frozenset(f"{_MOBILITY} {_MEDICAL} {_DIETS} {_BELIEFS} {_CUSTODY}".split())
-"""Codes that reveal special categories of data by themselves (inference counts), and custody: their text is sealed as `health`."""
+_CARE = {code: kind for kind, codes in (("mobility", _MOBILITY), ("medical", _MEDICAL), ("custody", _CUSTODY)) for code in codes.split()}
 
 _SEAT_REQUESTS = frozenset(("NSST", "NSSA", "NSSB", "NSSW", "RQST", "SEAT", "SMST"))
 _SEAT = re.compile(r"(?<![A-Z0-9])0*([1-9][0-9]{0,2}[A-Z])(?![A-Z0-9])")
+
+
+def care_kind(code: str) -> str | None:
+    """mobility, medical, custody or meal for a code that by itself reveals health, belief or custody; None for any other.
+
+    Every meal counts: which ones tell of health or belief is a matter of inference, and inference counts (CJEU C-184/20).
+    """
+    return "meal" if is_meal(code) else _CARE.get(code)
 
 
 def is_meal(code: str) -> bool:

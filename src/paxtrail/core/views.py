@@ -5,7 +5,8 @@ What depends on the moment of reading (windows, cuts after unsealing, what a cal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 import orjson
 
@@ -23,11 +24,12 @@ PUBLIC: dict[str, frozenset[str]] = {
     "bag": frozenset({"key", "custody", "station", "leg", "last_scan", "mishandled"}),
     "order": frozenset(
         {"key", "status", "locator", "created", "updated", "price", "passenger_count", "passengers", "segments", "origin", "destination"}
+        | {"care_requests"}
     ),
     "journey": frozenset(
         {"key", "leg", "status", "name", "locator", "ticket", "airline", "number", "origin_date", "departure", "arrival", "class", "cabin"}
         | {"departure_time", "arrival_time", "first_departure_time", "first_arrival_time", "schedule_changed", "passenger_type"}
-        | {"seat", "seat_reserved", "upgraded_from", "boarding_number", "gate", "milestones", "meal", "ssrs", "bags"}
+        | {"seat", "seat_reserved", "upgraded_from", "boarding_number", "gate", "milestones", "meal", "ssrs", "care_requests", "bags"}
     ),
     "customer": frozenset({"customer_id", "journeys", "orders", "history"}),
 }
@@ -124,6 +126,7 @@ def journey(known: Mapping[str, Json]) -> dict[str, Json]:
         "checkin": checkin or None,
         "milestones": known.get("milestones"),
         "ssrs": _requests(known.get("ssrs")) or None,
+        "care_requests": known.get("care_requests") or None,
         "bags": sorted({*known.get("tags", []), *known.get("labels", [])}) or None,
     }
 
@@ -144,7 +147,7 @@ def order(known: Mapping[str, Json]) -> dict[str, Json]:
     plain = ("status", "locator", "owner", "created", "updated", "revision", "price", "passenger_count", "passengers", "segments")
     more = ("point_of_sale", "contacts", "remarks")
     body = {**{name: known.get(name) for name in plain}, **(known.get("route") or {}), **{name: known.get(name) for name in more}}
-    return {**body, "ssrs": _requests(known.get("ssrs")) or None}
+    return {**body, "ssrs": _requests(known.get("ssrs")) or None, "care_requests": known.get("care_requests") or None}
 
 
 def _requests(ssrs: Mapping[str, Json] | None) -> list[Json]:
@@ -184,16 +187,25 @@ def customer_document(
 # -- reading ----------------------------------------------------------------------------------------------------------------
 
 _HIDDEN = object()
-_Unseal = Callable[[str], Json]
+
+
+class Unseal(Protocol):
+    """What opens sealed texts for one caller."""
+
+    def __call__(self, sealed: str, /) -> Json:
+        """The value, a mask, or None for what this caller may not see: that is absent."""
+
+    def same(self, sealed: str, /) -> Json:
+        """What equal values have in common though two tokens sealed them differently; to compare, never to show."""
 
 
 def present(
-    document: Mapping[str, Json], table: AttributeTable | None = None, *, unseal: _Unseal, as_of: int, internal: bool = True
+    document: Mapping[str, Json], table: AttributeTable | None = None, *, unseal: Unseal, as_of: int, internal: bool = True
 ) -> dict[str, Json]:
     """What a caller gets of a document at `as_of` (µs UTC).
 
-    `unseal` answers the value, a mask, or None for what this caller may not see: that is absent. Without `internal`, clear values that
-    are not public are absent too. Equal values are shown once, and lists are cut to what the attribute `table` keeps.
+    What `unseal` answers None for is absent. Without `internal`, clear values that are not public are absent too. Equal values are shown
+    once, and lists are cut to what the attribute `table` keeps.
     """
     entity = str(document["entity"])
     public = PUBLIC.get(entity)
@@ -202,6 +214,10 @@ def present(
         if name == "attributes" and table is not None:
             opened = {n: _attribute(table, n, v, unseal, as_of, internal) for n, v in value.items() if n in table.attributes}
             shown[name] = {n: v for n, v in opened.items() if v is not _HIDDEN}
+        elif name == "care_requests":
+            requests = _keyed(value, unseal, clear=internal or public is None or name in public)
+            if requests:
+                shown[name] = [{**request, "cancelled": cancelled} for request, cancelled in requests]
         elif name != "entity":
             found = _open(value, unseal, clear=internal or public is None or name in public)
             if found is not _HIDDEN:
@@ -209,9 +225,11 @@ def present(
     return shown
 
 
-def _attribute(table: AttributeTable, name: str, value: Json, unseal: _Unseal, as_of: int, internal: bool) -> Json:
+def _attribute(table: AttributeTable, name: str, value: Json, unseal: Unseal, as_of: int, internal: bool) -> Json:
     attribute = table.attributes[name]
     clear = internal or attribute.class_ == "public"
+    if attribute.sealed_key:
+        return [entry for entry, cancelled in _keyed(value, unseal, clear=clear) if not cancelled][: attribute.keep] or _HIDDEN
     if attribute.fold == "map":
         value = {key: kept for key, kept in value.items() if not (isinstance(kept, Mapping) and kept.get("status", "") is None)}
     opened = _open(value, unseal, clear=clear)
@@ -230,6 +248,22 @@ def _attribute(table: AttributeTable, name: str, value: Json, unseal: _Unseal, a
             return opened
 
 
+def _keyed(entries: Mapping[str, Json], unseal: Unseal, *, clear: bool) -> list[tuple[dict[str, Json], bool]]:
+    """Entries of a map under sealed keys, newest first, each with whether its status is null; of equal keys the newest word stands.
+
+    Who may see nothing of the key sees nothing of the entry.
+    """
+    newest: dict[str, tuple[str, Json]] = {}
+    for key, entry in entries.items():
+        newest.setdefault(orjson.dumps(unseal.same(key)).decode(), (key, entry))
+    found = []
+    for key, entry in newest.values():
+        if unseal(key) is not None:
+            seen = _open(_filled(entry), unseal, clear=clear)
+            found.append(({} if seen is _HIDDEN else seen, entry.get("status", "") is None))
+    return found
+
+
 def _flat(entry: Mapping[str, Json]) -> dict[str, Json]:
     value = entry.get("value")
     return {**{n: v for n, v in entry.items() if n != "value"}, **value} if isinstance(value, Mapping) else dict(entry)
@@ -242,7 +276,7 @@ def days(counts: Mapping[str, int], keep: int, windows: Iterable[int], as_of: in
     return {**sums, "by_day": dict(list(counts.items())[:keep])}
 
 
-def _open(value: Json, unseal: _Unseal, *, clear: bool) -> Json:
+def _open(value: Json, unseal: Unseal, *, clear: bool) -> Json:
     """`value` with sealed texts opened; _HIDDEN if nothing of it may be seen."""
     if isinstance(value, str) and value.startswith(SEALED):
         opened = unseal(value)

@@ -12,6 +12,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from paxtrail.core.records import Json
+from paxtrail.core.ssr import care_kind
 from paxtrail.demo.desk import Desk
 from paxtrail.demo.served import Document, Served
 
@@ -104,7 +105,7 @@ def _customers(findings: Findings, expected: Mapping[str, Any], served: Served) 
     for key in people:
         token = tokens.get(key)
         ids[key] = served.links.get(token, "") if token else ""
-    surnames = _surnames(served, ids.values())
+    surnames, care = _surnames(served, ids.values()), _care(served, ids.values())
     for key, customer in expected["customers"].items():
         found, shown = served.customers.get(ids[key]), name_of(key)
         if found is not None:
@@ -115,7 +116,10 @@ def _customers(findings: Findings, expected: Mapping[str, Any], served: Served) 
         surname = surnames.get(ids[key])
         if surname in customer["surnames"] and not customer["tier"]:
             surname = customer["surname"]  # of several bookings without an account, any spelling is right
-        findings.compare("customers", shown, wanted_customer(customer), None if found is None else {**profile(found), "surname": surname})
+        facts = None if found is None else profile(found)
+        if facts is not None:
+            facts |= {"surname": surname, "ssrs": sorted({*facts["ssrs"], *care[ids[key]]})}
+        findings.compare("customers", shown, wanted_customer(customer), facts)
     for key, device in expected["devices"].items():
         found = served.customers.get(ids[key])
         findings.compare("devices", name_of(key), device, None if found is None else {"searches": profile(found)["searches"]})
@@ -136,6 +140,10 @@ def a_sample(expected: Mapping[str, Any], desk: Desk, size: int, seed: int = 1) 
         shown = [_seen(view) for view in desk.views(key)]
         # A look-up by PNR and surname finds a family: the one that answers best is the one meant.
         wanted = wanted_customer(customer)
+        # Of requests that tell of health or belief a supervisor learns the kind, never the code.
+        kinds = {code: care_kind(code) for code in wanted["ssrs"]}
+        wanted["ssrs"] = [code for code, kind in kinds.items() if kind is None]
+        wanted["care"] = sorted({kind for kind in kinds.values() if kind})
         best = max(shown, key=lambda one: sum(one.get(name) == value for name, value in wanted.items()), default=None)
         if best is not None and not customer["tier"] and best["surname"] in customer["surnames"]:
             best["surname"] = customer["surname"]
@@ -148,7 +156,8 @@ def _seen(view: Document) -> dict[str, Json]:
     attributes = view["profile"]["attributes"]
     outcomes = sorted([one["journey"]["leg"], one["outcome"]["result"] if one["outcome"] else "booked"] for one in view["journeys"])
     found = profile({"attributes": attributes, "history": view["history"]["total"], "outcomes": outcomes})
-    return {**found, "surname": attributes.get("display_name", {}).get("surname")}
+    care = sorted({request["kind"] for request in attributes.get("care_requests", ())})
+    return {**found, "surname": attributes.get("display_name", {}).get("surname"), "care": care}
 
 
 def _surnames(served: Served, ids: Iterable[str]) -> dict[str, Json]:
@@ -158,6 +167,19 @@ def _surnames(served: Served, ids: Iterable[str]) -> dict[str, Json]:
             sealed[customer] = name.get("surname")
     opened = served.opened(sealed.values())
     return {customer: opened.get(text) for customer, text in sealed.items() if isinstance(text, str)}
+
+
+def _care(served: Served, ids: Iterable[str]) -> dict[str, list[str]]:
+    """Codes of the sealed requests that stand, by customer: of one request that several tokens know, the newest word counts."""
+    requests = {customer: found["attributes"].get("care_requests", {}) for customer in ids if (found := served.customers.get(customer))}
+    opened = served.opened(text for of in requests.values() for key, one in of.items() for text in (key, one["code"]))
+    codes: dict[str, list[str]] = {}
+    for customer, of in requests.items():
+        newest: dict[Json, Mapping[str, Json]] = {}
+        for key, one in of.items():
+            newest.setdefault(opened.get(key, key), one)
+        codes[customer] = [opened[one["code"]] for one in newest.values() if one.get("status") is not None]
+    return codes
 
 
 # -- the same members of both sides --------------------------------------------------------------------------------------------

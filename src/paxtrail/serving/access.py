@@ -24,6 +24,7 @@ CLASSES = (
     "document",
     "payment",
     "health",
+    "care",
     "text",
     "record",
 )

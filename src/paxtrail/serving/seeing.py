@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from paxtrail.core.records import Json
 from paxtrail.core.sealing import open_
@@ -23,10 +22,6 @@ class Eyes:
         self._ways = ways
         self._keys = keys
 
-    def sees(self, class_: str) -> bool:
-        """Whether the caller gets anything at all of this class."""
-        return class_ in self._ways
-
     def __call__(self, sealed: str) -> Json:
         """The value as this caller sees it; None where it may not see it, or nobody can any more."""
         _, class_, owner, _ = sealed.split(":", 3)
@@ -40,6 +35,12 @@ class Eyes:
             return None
         value = open_(key, sealed)
         return value if way == "show" else masked(value)
+
+    def same(self, sealed: str) -> Json:
+        """What equal values of one class have in common, whoever sealed them; the sealed text where nobody can open it any more."""
+        _, _, owner, _ = sealed.split(":", 3)
+        key = self._keys.get(owner)
+        return sealed if key is None else open_(key, sealed)
 
 
 def masked(value: Json) -> Json:
@@ -55,24 +56,6 @@ def masked(value: Json) -> Json:
     return None if value is None else _DOTS
 
 
-def without_sensitive(document: dict[str, Any]) -> dict[str, Any]:
-    """The document without requests that are sensitive by their very code (a wheelchair, a medical case), for who may not see health."""
-    for holder in (document, document.get("attributes")):
-        if not isinstance(holder, dict):
-            continue
-        requests = holder.get("ssrs")
-        if isinstance(requests, dict):
-            holder["ssrs"] = {code: request for code, request in requests.items() if not _sensitive(request)}
-        elif isinstance(requests, list):
-            holder["ssrs"] = [request for request in requests if not _sensitive(request)]
-    return document
-
-
-def _sensitive(request: Json) -> bool:
-    return isinstance(request, dict) and bool(request.get("sensitive"))
-
-
 def owners(ways: Mapping[str, Way], texts: Iterable[str]) -> set[str]:
-    """Owners whose keys are needed to show these documents to a caller with these ways."""
-    opened = {class_ for class_, way in ways.items() if way != "icon"}
-    return {owner for text in texts for class_, owner in _SEALED.findall(text) if class_ in opened} if opened else set()
+    """Owners whose keys are needed to show these documents to a caller with these ways; what is but an icon is compared."""
+    return {owner for text in texts for class_, owner in _SEALED.findall(text) if class_ in ways} if ways else set()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from tests.core.samples import data, decoded, refused
+from tests.core.samples import data, decoded, refused, schemas
 from tests.core.sources.json_messages import LATER, bent, changed, decode_or_refuse, same_after_assembly, sample
 
 from paxtrail.core.decoding import Decoded
@@ -66,7 +66,8 @@ def test_the_order_holds_what_belongs_to_no_single_passenger() -> None:
             {"kind": "phone", "of": "booker", "value": "(212) 555-0100"},
             {"kind": "phone", "of": "agency", "value": "+12125550199"},
         ],
-        "ssrs": [{"code": "OTHS", "status": "HK", "sensitive": False, "text": "VIP PARTY"}],
+        "ssrs": [{"code": "OTHS", "status": "HK", "text": "VIP PARTY"}],
+        "care_requests": [],
     }
 
 
@@ -134,7 +135,10 @@ def test_a_segment_of_a_passenger_is_their_journey() -> None:
         "ticket": "0161234567890",
         "coupon_status": "O",
         "meal": "VGML",
-        "ssrs": [{"code": "VGML", "request": f"VGML {EWR}", "status": "HK", "sensitive": False, "text": "NO EGGS"}],
+        "ssrs": [],
+        "care_requests": [
+            {"code": "VGML", "kind": "meal", "request": f"VGML {EWR}", "leg": EWR, "status": "HK", "text": "NO EGGS"},
+        ],
     }
 
 
@@ -148,7 +152,7 @@ def test_after_a_schedule_change_on_the_same_leg_the_new_segment_comes_last() ->
 def test_a_cancelled_segment_is_cancelled_with_its_requests(status: str) -> None:
     draft = next(d for d in of(family("segments.0.status", status), "segment_changed", "JOHNMR") if d.facts["leg"] == EWR)
     assert (draft.facts["status"], draft.facts["cancelled"], draft.facts["meal"]) == (status, True, None)
-    assert [ssr["status"] for ssr in draft.facts["ssrs"]] == [None]
+    assert [ssr["status"] for ssr in draft.facts["care_requests"]] == [None]
 
 
 @pytest.mark.parametrize("status", ["HK", "HL", "TK", "SA", "KK"])
@@ -163,30 +167,44 @@ def test_cancelling_the_reservation_cancels_every_segment() -> None:
     assert (order.facts["status"], order.facts["cancelled"], order.facts["segment_count"]) == ("cancelled", True, 0)
     assert order.owner == Identifier("order", "ZX81QQ|2013-01-21")  # the UTC day, whatever the offset it was written with
     assert [(d.facts["status"], d.facts["cancelled"]) for d in of(found, "segment_changed")] == [("XX", True), ("HX", True)]
-    assert [d.facts["ssrs"][0]["status"] for d in of(found, "segment_changed") if d.facts["ssrs"]] == [None]
+    assert [ssr["status"] for d in of(found, "segment_changed") for ssr in d.facts["care_requests"]] == [None]
 
 
 def test_a_cancelled_request_is_a_tombstone_until_it_is_made_again() -> None:
     draft = next(d for d in of(family(), "segment_changed", "JOHNMR") if d.facts["status"] == "TK")
-    assert (draft.facts["ssrs"], draft.facts["meal"]) == (
-        [{"code": "KSML", "request": f"KSML {IAH}", "status": None, "sensitive": True}],
+    assert (draft.facts["care_requests"], draft.facts["meal"]) == (
+        [{"code": "KSML", "kind": "meal", "request": f"KSML {IAH}", "leg": IAH, "status": None}],
         None,
     )
     again = family("ssrs", [{"code": "KSML", "passenger": 1, "segment": 3, "status": s} for s in ("HK", "XX")])
     draft = next(d for d in of(again, "segment_changed", "JOHNMR") if d.facts["status"] == "TK")
-    assert ([ssr["status"] for ssr in draft.facts["ssrs"]], draft.facts["meal"]) == (["HK"], "KSML")
+    assert ([ssr["status"] for ssr in draft.facts["care_requests"]], draft.facts["meal"]) == (["HK"], "KSML")
 
 
-def test_a_request_without_a_segment_holds_for_all_and_its_text_is_health_if_it_tells_of_it() -> None:
+def test_a_request_without_a_segment_holds_for_all() -> None:
     drafts = of(family(), "segment_changed", "JANE")
-    chairs = [ssr for d in drafts for ssr in d.facts["ssrs"] if ssr["code"] == "WCHR"]
-    assert [(ssr["status"], ssr["care_text"], ssr["sensitive"]) for ssr in chairs] == [
-        (None, "KNEE SURGERY", True),
-        ("HK", "KNEE SURGERY", True),
-        ("HK", "KNEE SURGERY", True),
+    chairs = [ssr for d in drafts for ssr in d.facts["care_requests"]]
+    assert [(ssr["code"], ssr["kind"], ssr["status"], ssr["text"]) for ssr in chairs] == [
+        ("WCHR", "mobility", None, "KNEE SURGERY"),
+        ("WCHR", "mobility", "HK", "KNEE SURGERY"),
+        ("WCHR", "mobility", "HK", "KNEE SURGERY"),
     ]
-    assert all("text" not in ssr for ssr in chairs)
     assert [d.facts.get("seat_reserved") for d in drafts] == [None, "12A", None]
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [("BLND", "medical"), ("MEDA", "medical"), ("WCHC", "mobility"), ("CHML", "meal"), ("DEPU", "custody"), ("PETC", None)],
+)
+def test_what_tells_of_health_belief_or_custody_is_kept_apart_and_sealed_code_and_all(code: str, kind: str | None) -> None:
+    one, shared = {"code": code, "passenger": 1, "segment": 1, "status": "HK"}, {"code": code, "status": "HK"}
+    drafts = [*of(family("ssrs", [one, shared]), "segment_changed", "JOHNMR"), *of(family("ssrs", [one, shared]), "order_changed")]
+    found = [(part, ssr) for d in drafts for part in ("ssrs", "care_requests") for ssr in d.facts[part]]
+    assert [(part, ssr.get("kind")) for part, ssr in found] == [("care_requests" if kind else "ssrs", kind)] * 2
+    for type_ in ("reservation.segment_changed", "reservation.order_changed"):
+        items = schemas().event(type_).fields["care_requests"].items
+        assert {name: field.class_ for name, field in items.items() if field.personal}.items() >= {"code": "health", "kind": "care"}.items()
+        assert type_ == "reservation.order_changed" or items["request"].class_ == "health"
 
 
 def test_a_ticket_without_coupons_is_for_all_segments() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from msgspec import UNSET
@@ -25,11 +25,11 @@ from paxtrail.core.native_json import (
 from paxtrail.core.records import Draft, Entity, Envelope, Identifier, Relation
 from paxtrail.core.sources.reservations_parts import assemble, divide
 from paxtrail.core.sources.reservations_pnr import Agency, Contact, Passenger, Pnr, Segment, Ssr, read
-from paxtrail.core.ssr import BELIEF_OR_HEALTH, meal_of, seat_of
+from paxtrail.core.ssr import care_kind, meal_of, seat_of
 
 __all__ = ["VERSION", "assemble", "decode"]
 
-VERSION = 1
+VERSION = 2
 
 # Cancelled by the airline or the customer (HX, XX), or not to be had (UN, UC, NO); a wait-list or standby place is none of these.
 CANCELLED = frozenset(("HX", "XX", "UN", "UC", "NO"))
@@ -214,7 +214,7 @@ def _order_facts(pnr: Pnr) -> dict[str, Any]:
         "price": price_facts(pnr.price),
         "segments": [_segment_brief(pnr, segment) for segment in pnr.segments],
         "contacts": [{"kind": contact.kind, "of": contact.of, "value": contact.value} for contact in shared],
-        "ssrs": [_ssr_facts(ssr, pnr.status == "cancelled") for ssr in pnr.ssrs if ssr.passenger is None],
+        **_requests([ssr for ssr in pnr.ssrs if ssr.passenger is None], pnr.status == "cancelled"),
         "remarks": pnr.remarks,
     }
     return facts | ({"origin": flown[0].departure, "destination": flown[-1].arrival} if flown else {})
@@ -277,7 +277,7 @@ def _segment_facts(pnr: Pnr, person: Person, segment: Segment, leg: str, tickets
         "given": person.passenger.given,
         "passenger_type": person.passenger.type,
         **_schedule(pnr, segment),
-        "ssrs": [_ssr_facts(ssr, cancelled) | {"request": f"{ssr.code} {leg}"} for ssr in of_code.values()],
+        **_requests(of_code.values(), cancelled, leg),
         "seat_reserved": seat_of([(ssr.code, ssr.text, cancelled or ssr.status in CANCELLED) for ssr in of_code.values()]),
         "meal": meal_of([(ssr.code, cancelled or ssr.status in CANCELLED) for ssr in of_code.values()]),
     }
@@ -287,10 +287,20 @@ def _segment_facts(pnr: Pnr, person: Person, segment: Segment, leg: str, tickets
     return facts
 
 
-def _ssr_facts(ssr: Ssr, cancelled: bool) -> dict[str, Any]:
-    sensitive = ssr.code in BELIEF_OR_HEALTH
-    status = None if cancelled or ssr.status in CANCELLED else ssr.status
-    return {"code": ssr.code, "status": status, "sensitive": sensitive, "care_text" if sensitive else "text": ssr.text}
+def _requests(ssrs: Iterable[Ssr], cancelled: bool, leg: str | None = None) -> dict[str, list[dict[str, Any]]]:
+    """Requests by what their code tells: of health, belief or custody (sealed, code and all), or of nothing."""
+    facts: dict[str, list[dict[str, Any]]] = {"ssrs": [], "care_requests": []}
+    for ssr in ssrs:
+        kind = care_kind(ssr.code)
+        status = None if cancelled or ssr.status in CANCELLED else ssr.status
+        asked = {"code": ssr.code, "status": status, "text": ssr.text}
+        if leg is not None:
+            asked["request"] = f"{ssr.code} {leg}"
+        if kind is None:
+            facts["ssrs"].append(asked)
+        else:
+            facts["care_requests"].append(asked | {"kind": kind} | ({} if leg is None else {"leg": leg}))
+    return facts
 
 
 def _tickets(pnr: Pnr, passenger: int, segment: int) -> dict[str, Any]:
