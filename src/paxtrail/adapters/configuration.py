@@ -6,8 +6,10 @@ import tomllib
 from pathlib import Path
 
 from paxtrail.core import attributes as core_attributes
+from paxtrail.core import consent_rules
 from paxtrail.core import retention as core_retention
 from paxtrail.core.attributes import AttributeTable
+from paxtrail.core.consent_rules import Rules
 from paxtrail.core.records import Json
 from paxtrail.core.retention import Retention
 from paxtrail.core.schemas import Schemas
@@ -52,6 +54,24 @@ def retention(conf: Path) -> Retention:
         return core_retention.retention(_read(file), schemas(conf).sources)
     except ConfigurationError as error:
         raise ConfigurationError(f"{file}: {error}") from error
+
+
+def consent(conf: Path) -> Rules:
+    """The rules in `conf`/consent.toml; raises ConfigurationError that names what is wrong, as a field that no entity has."""
+    file = conf / "consent.toml"
+    try:
+        found = consent_rules.rules(_read(file))
+        known = {entity: set(table.attributes) for entity, table in attributes(conf).items()}
+        for entity, fields in found.fields.items():
+            if unknown := sorted(set(fields) - known.get(entity, set())):
+                raise ConfigurationError(f"fields.{entity}: {unknown[0]} is no attribute of conf/attributes/{entity}.toml")
+        if unknown := sorted(set(found.events) - set(schemas(conf).types)):
+            raise ConfigurationError(f"events: {unknown[0]} is declared in no schema")
+    except OSError as error:
+        raise ConfigurationError(f"{file}: {error.strerror}; PAXTRAIL_CONF must name the configuration folder") from None
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{file}: {error}") from error
+    return found
 
 
 def _files(folder: Path) -> list[Path]:
