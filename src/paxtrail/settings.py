@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from paxtrail.errors import ConfigurationError
 
@@ -72,6 +73,18 @@ class Relay(_Part):
     metrics_port: int
 
 
+class Bridge(_Part):
+    """`topics`: inbound topic to source, for systems that write Kafka without CloudEvents; as JSON in the environment."""
+
+    topics: dict[str, str]
+    failpoint: str
+
+    @field_validator("topics", mode="before")
+    @classmethod
+    def _from_text(cls, given: object) -> object:
+        return json.loads(given) if isinstance(given, str) else given
+
+
 class Settings(_Part):
     """All values of one environment. `home` holds everything that is written; it may be anywhere."""
 
@@ -86,6 +99,7 @@ class Settings(_Part):
     spark: Spark
     api: Api
     relay: Relay
+    bridge: Bridge
 
     @property
     def lake(self) -> Path:

@@ -1,23 +1,19 @@
-"""Files as records with deterministic ids: loading a file twice sends the same CloudEvents and so changes nothing."""
+"""Files, and bodies like them, as records with deterministic ids: loading one twice sends the same CloudEvents and so changes nothing."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import msgspec
-
-from paxtrail.core.cloudevents import STRUCTURED, is_structured
 from paxtrail.core.decoding import MAX_BODY
+from paxtrail.core.naming import JSON, Namer
 from paxtrail.core.records import Record
 from paxtrail.errors import Refusal
 
-LOADER = "paxtrail/loader"
 _BY_LINE = (".jsonl", ".ndjson")
-_MEDIA = {".xml": "application/xml", ".json": "application/json", ".jsonl": "application/json", ".ndjson": "application/json"}
+_MEDIA = {".xml": "application/xml", ".json": JSON, ".jsonl": JSON, ".ndjson": JSON}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,22 +24,36 @@ class Part:
     content: Record | Refusal
 
 
-def parts(file: Path, source: str, *, arrival: int) -> Iterator[Part]:
+def is_json(file: Path) -> bool:
+    """Whether the file's records are read as JSON, by its name."""
+    return _MEDIA.get(file.suffix.lower()) == JSON
+
+
+def parts(file: Path, source: str, *, arrival: int, keys: Sequence[str] = ()) -> Iterator[Part]:
     """The records of a file: .jsonl (.ndjson) one a line, anything else one record. At most 1 MiB of it is held at a time.
 
-    The id of a record is the SHA-256 of its bytes and how often the same bytes stood in the file before. A line or .json file that is
-    a CloudEvent in structured mode keeps its own envelope. Raises OSError if the file cannot be read.
+    The id of a record is the SHA-256 of its bytes and how often the same bytes stood in the file before, or follows from the members
+    `keys` (core/naming.py). A line or .json file that is a CloudEvent in structured mode keeps its own envelope. Raises OSError if the
+    file cannot be read.
     """
-    media = _MEDIA.get(file.suffix.lower(), "text/plain")
-    seen: dict[bytes, int] = {}
+    suffix = file.suffix.lower()
     with file.open("rb") as stream:
-        for at, body in _bodies(stream, by_line=file.suffix.lower() in _BY_LINE):
-            if len(body) > MAX_BODY:
-                yield Part(at, Refusal("too_large", "a record has at most 1 MiB"))
-            elif not body.strip():
-                yield Part(at, Refusal("empty", "the record is empty"))
-            else:
-                yield Part(at, Record(source, _headers(source, media, body, seen), body, arrival))
+        yield from cut(stream, source, _MEDIA.get(suffix, "text/plain"), by_line=suffix in _BY_LINE, arrival=arrival, keys=keys)
+
+
+def cut(stream: BinaryIO, source: str, media: str, *, by_line: bool, arrival: int, keys: Sequence[str] = ()) -> Iterator[Part]:
+    """The records of anything that reads like a file of that media type: one a line, or the whole as one."""
+    namer = Namer(source, media, keys)
+    for at, body in _bodies(stream, by_line=by_line):
+        if len(body) > MAX_BODY:
+            yield Part(at, Refusal("too_large", "a record has at most 1 MiB"))
+        elif not body.strip():
+            yield Part(at, Refusal("empty", "the record is empty"))
+        else:
+            try:
+                yield Part(at, Record(source, namer.headers(body), body, arrival))
+            except Refusal as refusal:
+                yield Part(at, refusal)
 
 
 def _bodies(stream: BinaryIO, *, by_line: bool) -> Iterator[tuple[str, bytes]]:
@@ -60,26 +70,3 @@ def _bodies(stream: BinaryIO, *, by_line: bool) -> Iterator[tuple[str, bytes]]:
             ended = rest.endswith(b"\n")
     if not number:
         yield "", b""
-
-
-def _headers(source: str, media: str, body: bytes, seen: dict[bytes, int]) -> dict[str, str]:
-    if media == "application/json" and b'"specversion"' in body and _is_cloud_event(body):
-        return {"content-type": STRUCTURED}
-    digest = hashlib.sha256(body)
-    # Half of the digest tells records of one file apart well enough, and a long file has many.
-    occurrence = seen.get(digest.digest()[:16], 0)
-    seen[digest.digest()[:16]] = occurrence + 1
-    return {
-        "ce_specversion": "1.0",
-        "ce_id": f"{digest.hexdigest()}-{occurrence}",
-        "ce_source": LOADER,
-        "ce_type": f"paxtrail.{source}.received",
-        "content-type": media,
-    }
-
-
-def _is_cloud_event(body: bytes) -> bool:
-    try:
-        return is_structured(msgspec.json.decode(body))
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return False

@@ -3,67 +3,106 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import logging
+import time
+from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 from confluent_kafka import KafkaException, Producer
 
+from paxtrail.core.cloudevents import identity
 from paxtrail.core.records import Record
 from paxtrail.errors import Unavailable
 from paxtrail.settings import Settings
 
-
-def producer(settings: Settings) -> Producer:
-    """A producer that neither loses nor repeats what it was given."""
-    return Producer(
-        {
-            "bootstrap.servers": settings.kafka.brokers,
-            "acks": "all",
-            "enable.idempotence": True,
-            "linger.ms": 5,
-            "compression.type": "lz4",
-            "message.max.bytes": 2_097_152,
-        }
-    )
+_TOGETHER = 2000
+_QUIET = logging.getLogger("paxtrail.producer.kafka")
+_QUIET.setLevel(logging.CRITICAL)
 
 
-def key_of(source: str, headers: Mapping[str, str], body: bytes) -> str:
-    """An opaque key: nothing personal may stand in a Kafka key, and one id always goes to one partition."""
-    named = f"{source}\0{headers.get('ce_source', '')}\0{headers.get('ce_id', '')}".encode()
-    return hashlib.blake2b(named if headers.get("ce_id") else body, digest_size=8).hexdigest()
+class Sender:
+    """One producer that neither loses nor repeats what it is given; many threads may send. Connects when first used."""
 
+    def __init__(self, settings: Settings, *, patience_s: float = 60.0) -> None:
+        """`patience_s`: how long the broker may take to acknowledge; what it has not by then is not sent later either."""
+        self._brokers = settings.kafka.brokers
+        self._patience_s = patience_s
+        self._producer: Producer | None = None
 
-def send(settings: Settings, records: Iterable[Record], *, timeout: float = 60.0) -> int:
-    """Sends the records to raw.<source> and waits until the broker has them all; their number. Unavailable if it does not answer."""
-    to_broker = producer(settings)
-    failed: list[str] = []
-    sent = 0
+    def send(self, records: Iterable[Record]) -> int:
+        """The records are in raw.<source>; their number. Unavailable if the broker does not have every one: send all of them again."""
+        producer = self._connected()
+        deadline = time.monotonic() + self._patience_s
+        reports: list[Any] = []
+        sent = 0
+        for record in records:
+            self._hand_over(producer, record, reports, deadline)
+            sent += 1
+        while len(reports) < sent and time.monotonic() < deadline + 1:
+            # Whichever thread polls is told of everybody's deliveries, so none may sleep long.
+            producer.poll(0.02)
+        failed = [error for error in reports if error is not None]
+        if failed or len(reports) < sent:
+            if any(error.fatal() for error in failed):
+                self._producer = None
+            raise self._away(failed[0].name() if failed else "no answer")
+        return sent
 
-    def delivered(error: Any, _message: Any) -> None:
-        if error is not None:
-            failed.append(error.name())
-
-    for record in records:
+    def _hand_over(self, producer: Producer, record: Record, reports: list[Any], deadline: float) -> None:
         headers: list[tuple[str, str | bytes | None]] = [(name, value.encode()) for name, value in record.headers.items()]
         while True:
             try:
-                to_broker.produce(
+                producer.produce(
                     f"raw.{record.source}",
                     record.body,
-                    key=key_of(record.source, record.headers, record.body),
+                    key=key_of(record),
                     headers=headers,
-                    on_delivery=delivered,
+                    on_delivery=lambda error, _message: reports.append(error),
                 )
-                break
             except BufferError:
-                to_broker.poll(0.5)
+                if time.monotonic() > deadline:
+                    raise self._away("its queue is full") from None
+                producer.poll(0.1)
             except KafkaException as error:
-                raise Unavailable(f"Kafka at {settings.kafka.brokers}: {error.args[0].name()}") from None
-        to_broker.poll(0)
-        sent += 1
-    if to_broker.flush(timeout) or failed:
-        why = failed[0] if failed else "no answer"
-        raise Unavailable(
-            f"Kafka at {settings.kafka.brokers} did not take every record ({why}): is it up? `./paxtrail status`; send the file again"
-        )
+                raise self._away(error.args[0].name()) from None
+            else:
+                producer.poll(0)
+                return
+
+    def _connected(self) -> Producer:
+        if self._producer is None:
+            self._producer = Producer(
+                {
+                    "bootstrap.servers": self._brokers,
+                    "acks": "all",
+                    "enable.idempotence": True,
+                    "linger.ms": 5,
+                    "compression.type": "lz4",
+                    "message.max.bytes": 2_097_152,
+                    "message.timeout.ms": int(self._patience_s * 1000),
+                },
+                # What matters of a broker that is away is in the error that the caller gets.
+                logger=_QUIET,
+            )
+        return self._producer
+
+    def _away(self, why: str) -> Unavailable:
+        return Unavailable(f"Kafka at {self._brokers} did not take every record ({why}): is it up? `./paxtrail status`; send them again")
+
+
+def key_of(record: Record) -> str:
+    """An opaque key: nothing personal may stand in a Kafka key, and one id always goes to one partition."""
+    found = identity(record)
+    named = record.body if found is None else "\0".join((record.source, *found)).encode()
+    return hashlib.blake2b(named, digest_size=8).hexdigest()
+
+
+def send(settings: Settings, records: Iterable[Record], *, timeout: float = 60.0) -> int:
+    """Sends any number of records and waits until the broker has them all; their number. Unavailable if it does not answer."""
+    sender = Sender(settings, patience_s=timeout)
+    left = iter(records)
+    sent = 0
+    while together := list(islice(left, _TOGETHER)):
+        sent += sender.send(together)
     return sent

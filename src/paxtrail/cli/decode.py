@@ -12,6 +12,7 @@ import click
 import orjson
 
 from paxtrail.adapters import configuration, files
+from paxtrail.cli.keys import check_keys, keyed
 from paxtrail.core.decoding import Decoded, event_id
 from paxtrail.core.decoding import decode as decode_record
 from paxtrail.core.records import Draft, Entity, Identifier, Json
@@ -27,7 +28,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--source", required=True, help=f"One of {', '.join(SOURCES)}.")
-def decode(file: Path, source: str) -> None:
+@keyed
+def decode(file: Path, source: str, keys: tuple[str, ...]) -> None:
     """Show the events or refusals the door would make of FILE; nothing is sent, personal values are masked.
 
     One line of JSON for each event or refusal. Exit 0: all accepted; 1: something was refused; 2: the file or the source is not there.
@@ -35,13 +37,14 @@ def decode(file: Path, source: str) -> None:
     \b
     Example: paxtrail decode tests/core/data/flights/delayed.xml --source flights
     """
+    check_keys(file, keys)
     if source not in SOURCES:
         _stop(f"there is no source {source!r}; there are {', '.join(SOURCES)}")
     try:
         schemas = configuration.schemas(Settings.load().conf)
         arrival = time.time_ns() // 1000
         refused = False
-        for part in files.parts(file, source, arrival=arrival):
+        for part in files.parts(file, source, arrival=arrival, keys=keys):
             refused |= _show(part, schemas)
     except BrokenPipeError:
         raise  # click ends quietly when the reader of a pipe has gone

@@ -11,13 +11,15 @@ from paxtrail.settings import Settings
 @click.command()
 @click.option("--role", default="agent", show_default=True, help="A role of conf/access.toml.")
 @click.option("--purpose", "purposes", multiple=True, help="Bind the token to this purpose; with one, the header may be left out.")
+@click.option("--source", "sources", multiple=True, help="Let the token send for this source only (role source).")
 @click.option("--subject", default="developer", show_default=True, help="Who the token speaks for; for the role channel, the customer.")
 @click.option("--ttl", default=3600, show_default=True, type=click.IntRange(1, issuer.MAX_TTL_S), help="Seconds it is valid.")
-def token(role: str, purposes: tuple[str, ...], subject: str, ttl: int) -> None:
+def token(role: str, purposes: tuple[str, ...], sources: tuple[str, ...], subject: str, ttl: int) -> None:
     """Print an access token for this machine's API (env local only).
 
     \b
     Example: curl -H "Authorization: Bearer $(paxtrail token --role agent --purpose care)" http://127.0.0.1:8080/v1/profiles/ID
     """
     settings = Settings.load()
-    click.echo(issuer.load(settings).token(access.load(settings.conf), role, subject=subject, purposes=purposes, ttl_s=ttl))
+    table = access.load(settings.conf)
+    click.echo(issuer.load(settings).token(table, role, subject=subject, purposes=purposes, sources=sources, ttl_s=ttl))

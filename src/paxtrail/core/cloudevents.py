@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import unquote
 
 import msgspec
@@ -15,6 +15,7 @@ from paxtrail.core.schemas import EARLIEST, LATEST
 from paxtrail.errors import Refusal
 
 STRUCTURED = "application/cloudevents+json"
+BATCH = "application/cloudevents-batch+json"
 _MEDIA = "application/cloudevents"
 _REQUIRED = ("specversion", "id", "source", "type")
 _NAME = re.compile(r"[a-z0-9]+")
@@ -38,6 +39,50 @@ def open_record(record: Record) -> tuple[Envelope, bytes]:
     else:
         attributes, data = _binary(record.headers), record.body
     return _envelope(attributes, record.arrival), data
+
+
+def batch(body: bytes) -> list[bytes]:
+    """The events of a body in batched mode (JSON batch format), each a CloudEvent in structured mode; there may be none."""
+    try:
+        return [bytes(event) for event in msgspec.json.decode(body.removeprefix(b"\xef\xbb\xbf"), type=list[msgspec.Raw])]
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        raise Refusal("bad_envelope", "a batch is a JSON array of CloudEvents", "body") from None
+
+
+def from_http(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers of the HTTP binding in binary mode as those of the Kafka binding: `ce-id` becomes `ce_id`, its value decoded.
+
+    Values are unquoted (RFC 9110 §5.6.4) and percent-decoded once, as the HTTP binding 1.0 §3.1.3.2 wants it. Refusal `bad_envelope` if a
+    value is no UTF-8 or an attribute is given twice with different values.
+    """
+    found: dict[str, str] = {}
+    for raw_name, raw in headers:
+        name = raw_name.decode("latin-1").lower()
+        if name != "content-type" and not name.startswith("ce-"):
+            continue
+        try:
+            value = raw.decode()
+            if name != "content-type":
+                value = unquote(_unquoted(value), errors="strict")
+        except UnicodeError:
+            raise Refusal("bad_envelope", "an attribute is no UTF-8", name[3:67]) from None
+        if found.setdefault(name.replace("ce-", "ce_", 1), value) != value:
+            raise Refusal("bad_envelope", "an attribute is given twice with different values", name[3:67])
+    return found
+
+
+def _unquoted(value: str) -> str:
+    quoted = len(value) > 1 and value[0] == value[-1] == '"'
+    return re.sub(r"\\(.)", r"\1", value[1:-1]) if quoted else value
+
+
+def identity(record: Record) -> tuple[str, str] | None:
+    """CloudEvents source and id of a record that has them; None if it is no CloudEvent."""
+    try:
+        envelope, _ = open_record(record)
+    except Refusal:
+        return None
+    return envelope.source, envelope.id
 
 
 def sequence(envelope: Envelope) -> int:

@@ -15,6 +15,8 @@ MAX_BODY = 1024 * 1024
 MAX_AHEAD = 10 * 60 * 1_000_000
 MAX_EVENTS = 0xFFFF
 """Ordinals are four hex digits."""
+OUR_FAULTS = frozenset(("decoder_fault", "undeclared_type", "undeclared_fact", "wrong_type"))
+"""Codes of refusals that no sender can mend: a decoder and its schema must be."""
 
 
 @dataclass(frozen=True, slots=True)

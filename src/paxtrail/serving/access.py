@@ -39,7 +39,7 @@ class RouteRule(_Part):
     """`public` routes need no token; others need `scope`, and one of `purposes` where the route narrows them."""
 
     public: bool = False
-    scope: str = Field(default="", pattern=r"^(cmp:[a-z]+:[a-z]+)?$")
+    scope: str = Field(default="", pattern=r"^(cmp(:[a-z]+){1,2})?$")
     purposes: tuple[str, ...] = ()
 
 
@@ -71,6 +71,8 @@ class Principal:
     scopes: frozenset[str]
     purposes: frozenset[str]
     """Purposes the token is bound to; empty = any that its role allows."""
+    sources: frozenset[str] | None = None
+    """Sources the token may send for; None = any."""
 
 
 @dataclass(frozen=True, slots=True)

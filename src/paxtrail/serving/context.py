@@ -10,6 +10,7 @@ from paxtrail.adapters import configuration, keyring
 from paxtrail.adapters.postgres import dsn
 from paxtrail.adapters.vault import AsyncVault
 from paxtrail.errors import Unavailable
+from paxtrail.serving.collect import Collect
 from paxtrail.serving.documents import Documents
 from paxtrail.serving.entities import Entities
 from paxtrail.serving.freshness import Freshness
@@ -38,6 +39,7 @@ class Serving:
     profiles: Profiles
     search: Search
     entities: Entities
+    collect: Collect
 
     async def missing(self) -> list[str]:
         """Names of the parts that do not answer now."""
@@ -71,4 +73,15 @@ async def start(settings: Settings, verifier: Verifier, metrics: Metrics) -> Ser
     viewing = Viewing(store, AsyncVault(vault_pool, keyring.load(settings)), documents, reads, tables)
     reads.start()
     freshness.start()
-    return Serving(store, vault_pool, reads, freshness, metrics, verifier, Profiles(viewing), Search(viewing), Entities(viewing))
+    return Serving(
+        store,
+        vault_pool,
+        reads,
+        freshness,
+        metrics,
+        verifier,
+        Profiles(viewing),
+        Search(viewing),
+        Entities(viewing),
+        Collect(settings, metrics),
+    )

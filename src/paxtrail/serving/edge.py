@@ -18,9 +18,13 @@ from paxtrail.serving.metrics import Metrics
 log = logging.getLogger("paxtrail.serving")
 
 MAX_BODY_BYTES = 64 * 1024
+COLLECT = "/v1/collect/"
+MAX_COLLECT_BYTES = 4 * 1024 * 1024
+"""What sources send at once. It is read by its route, behind the guard, and not here: strangers do not fill the memory."""
 MAX_HEADER_BYTES = 16 * 1024
 MAX_TARGET_BYTES = 4096
 BODY_SECONDS = 10.0
+COLLECT_SECONDS = 30.0
 _TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _HEADERS = [(b"cache-control", b"private, no-cache"), (b"x-content-type-options", b"nosniff")]
 
@@ -51,6 +55,8 @@ class Edge:
                 trace = match[1] if match else b""
             elif name == b"content-length":
                 length = value
+        collects = scope["path"].startswith(COLLECT)
+        limit = MAX_COLLECT_BYTES if collects else MAX_BODY_BYTES
         scope["trace"] = trace.decode() or os.urandom(16).hex()
 
         async def answer(message: Message) -> None:
@@ -64,10 +70,12 @@ class Edge:
         try:
             if size > MAX_HEADER_BYTES or len(scope.get("raw_path", b"")) + len(scope["query_string"]) > MAX_TARGET_BYTES:
                 await problems.problem("headers_too_large")(scope, receive, answer)
-            elif length is not None and (not length.isdigit() or int(length) > MAX_BODY_BYTES):
+            elif length is not None and (not length.isdigit() or int(length) > limit):
                 await problems.problem("too_large")(scope, receive, answer)
             elif scope["method"] in ("GET", "HEAD"):
                 await self._app(scope, receive, answer)
+            elif collects:
+                await self._app(scope, _bounded(receive), answer)
             else:
                 await self._app(scope, await _whole(receive), answer)
         except _Slow:
@@ -87,6 +95,26 @@ class Edge:
 
 class _Slow(Exception):
     """The body did not arrive in time."""
+
+
+def _bounded(receive: Receive) -> Receive:
+    """The body as it comes, within limits of size and time."""
+    size = 0
+    deadline = anyio.current_time() + COLLECT_SECONDS
+
+    async def bounded() -> Message:
+        nonlocal size
+        try:
+            with anyio.fail_after(max(0.0, deadline - anyio.current_time())):
+                message = await receive()
+        except TimeoutError:
+            raise _Slow from None
+        size += len(message.get("body", b""))
+        if size > MAX_COLLECT_BYTES:
+            raise TooLarge
+        return message
+
+    return bounded
 
 
 async def _whole(receive: Receive) -> Receive:

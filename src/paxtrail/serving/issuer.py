@@ -30,7 +30,16 @@ class Issuer:
     def jwks(self) -> dict[str, Any]:
         return {"keys": [{**self._key.as_dict(private=False), "use": "sig", "alg": "ES256", "kid": self._key.thumbprint()}]}
 
-    def token(self, access: Access, role: str, *, subject: str, purposes: tuple[str, ...] = (), ttl_s: int = 3600) -> str:
+    def token(
+        self,
+        access: Access,
+        role: str,
+        *,
+        subject: str,
+        purposes: tuple[str, ...] = (),
+        sources: tuple[str, ...] = (),
+        ttl_s: int = 3600,
+    ) -> str:
         """A token with every scope of `role`; ConfigurationError for a role or purpose the table does not have."""
         rule = access.roles.get(role)
         if rule is None:
@@ -54,6 +63,8 @@ class Issuer:
         }
         if purposes:
             claims["purposes"] = list(purposes)
+        if sources:
+            claims["sources"] = list(sources)
         return self.sign(claims)
 
     def sign(self, claims: dict[str, Any], **header: str) -> str:

@@ -28,6 +28,12 @@ class Metrics:
         self.rendered = Counter(
             "paxtrail_api_documents_rendered", "Documents rendered because none was current.", ("entity",), registry=self.registry
         )
+        self.collected = Counter(
+            "paxtrail_api_collected_records",
+            "Records sent to the collect API: accepted, or why not.",
+            ("source", "outcome"),
+            registry=self.registry,
+        )
         self.freshness = Gauge("paxtrail_api_freshness_seconds", "Age of the last stream commit.", ("lane",), registry=self.registry)
         self.drift = Gauge("paxtrail_api_drifted_documents", "Drifted in the last publication: must be 0.", registry=self.registry)
         self._children: dict[tuple[str, int], Histogram] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import orjson
 from fastapi import FastAPI, Request
@@ -38,12 +38,14 @@ STATUS: dict[str, tuple[int, str]] = {
     "role_refused": (403, "The role may not call this route"),
     "purpose_required": (403, "A purpose must be stated"),
     "purpose_refused": (403, "The stated purpose does not admit this call"),
+    "source_refused": (403, "The token may not send for this source"),
     "not_found": (404, "There is no such thing"),
     "method_not_allowed": (405, "The method is not allowed here"),
     "timeout": (408, "The request took too long to arrive"),
     "too_many": (409, "More matches than may be shown: narrow the search"),
     "too_large": (413, "The request body is too large"),
-    "media_type": (415, "The body must be application/json"),
+    "media_type": (415, "The body has a media type that this route does not take"),
+    "refused": (422, "No record of the request was accepted"),
     "headers_too_large": (431, "The request headers are too large"),
     "internal": (500, "An error on our side"),
     "unavailable": (503, "A part needed for this answer does not answer: try again"),
@@ -53,8 +55,15 @@ _BY_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415
 _BEARER_ERROR = {401: 'Bearer realm="paxtrail", error="invalid_token"', 403: 'Bearer realm="paxtrail", error="insufficient_scope"'}
 
 
-def problem(code: str, detail: str = "", *, errors: Iterable[dict[str, str]] = (), headers: dict[str, str] | None = None) -> Response:
-    """The problem document of a code; an unknown code is `internal`."""
+def problem(
+    code: str,
+    detail: str = "",
+    *,
+    errors: Iterable[dict[str, str]] = (),
+    more: Mapping[str, object] | None = None,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """The problem document of a code, with `more` members; an unknown code is `internal`."""
     if code not in STATUS:
         code = "internal"
     status, title = STATUS[code]
@@ -63,14 +72,15 @@ def problem(code: str, detail: str = "", *, errors: Iterable[dict[str, str]] = (
         body["detail"] = detail
     if found := list(errors):
         body["errors"] = found
-    more = dict(headers or {})
+    body |= more or {}
+    sent = dict(headers or {})
     if status == 401:
-        more["www-authenticate"] = 'Bearer realm="paxtrail"' if code == "token_missing" else _BEARER_ERROR[401]
+        sent["www-authenticate"] = 'Bearer realm="paxtrail"' if code == "token_missing" else _BEARER_ERROR[401]
     elif code == "insufficient_scope":
-        more["www-authenticate"] = _BEARER_ERROR[403]
+        sent["www-authenticate"] = _BEARER_ERROR[403]
     elif status == 503:
-        more["retry-after"] = str(RETRY_AFTER_S)
-    return Response(orjson.dumps(body), status, more, "application/problem+json")
+        sent["retry-after"] = str(RETRY_AFTER_S)
+    return Response(orjson.dumps(body), status, sent, "application/problem+json")
 
 
 def of(error: PaxtrailError) -> Response:

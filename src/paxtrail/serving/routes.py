@@ -27,6 +27,7 @@ Designator = Annotated[
 ]
 Date = Annotated[str, Path(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", json_schema_extra={"format": "date"}, description="Origin date.")]
 Airport = Annotated[str, Path(pattern=r"^[A-Z]{3}$", description="Departure airport.")]
+Source = Annotated[str, Path(pattern=r"^[a-z]{1,40}$", description="A source, as the topics and the dictionary name it.")]
 Limit = Annotated[int, Query(ge=1, le=200, description="How many at most.")]
 Cursor = Annotated[str | None, Query(max_length=400, pattern=r"^[A-Za-z0-9_-]+$", description="`next` of the page before.")]
 
@@ -202,6 +203,15 @@ async def bag_timeline(request: Request, tag: Tag, limit: Limit = 50, cursor: Cu
     return _answer(request, asked, await _serving(request).entities.timeline("bag", tag, cursor, limit, asked))
 
 
+# -- in ------------------------------------------------------------------------------------------------------------------------------
+
+
+async def collect(request: Request, source: Source) -> Response:
+    """Records of a source: answered once the broker has acknowledged all that were accepted, each with its outcome."""
+    asked = _asked(request)
+    return await _serving(request).collect.take(asked, source, request)
+
+
 # -- health ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -247,6 +257,7 @@ ROUTES: tuple[tuple[str, str, str, Callable[..., Any], str], ...] = (
     ("flights.timeline", "GET", f"{_LEG}/timeline", flight_timeline, "Timeline"),
     ("bags.read", "GET", "/v1/bags/{tag}", read_bag, "Bag"),
     ("bags.timeline", "GET", "/v1/bags/{tag}/timeline", bag_timeline, "Timeline"),
+    ("collect", "POST", "/v1/collect/{source}", collect, "Collected"),
     ("health.live", "GET", "/health/live", live, ""),
     ("health.ready", "GET", "/health/ready", ready, ""),
     ("health.freshness", "GET", "/health/freshness", freshness, "FreshnessAnswer"),

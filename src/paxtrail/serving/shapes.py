@@ -34,6 +34,17 @@ def _ref(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+_COLLECTED = {
+    "accepted": _WHOLE,
+    "kept": _WHOLE,
+    "refused": _WHOLE,
+    "records": _list(
+        _object(
+            {"record": _WHOLE, "outcome": {"enum": ["accepted", "kept", "refused"]}},
+            {"code": _TEXT, "reason": _TEXT, "at": _TEXT},
+        )
+    ),
+}
 SCHEMAS: dict[str, dict[str, Any]] = {
     "Problem": _object(
         {"type": _TEXT, "title": _TEXT, "status": _WHOLE, "code": _TEXT},
@@ -90,6 +101,12 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         },
         {"next": _TEXT},
     ),
+    "Collected": _object(
+        _COLLECTED,
+        about="What became of each record, by its place in the request. `accepted`: sent to the door, which drops what it had before."
+        " `refused`: not sent; correct it. `kept`: a fault of ours; sent, refused at the door and kept there: nothing to do.",
+    ),
+    "CollectedNone": {"allOf": [_ref("Problem"), _object(_COLLECTED)]},
     "Timeline": _object(
         {"items": _list(_object({"event_id": _TEXT, "at": _TEXT, "type": _TEXT, "brief": {"type": "object"}})), **_MOMENT},
         {"customer_id": _ID, "flight": _TEXT, "bag": _TEXT, "next": _TEXT},
@@ -115,7 +132,39 @@ _STATUSES = {
 _MORE = {
     "profiles.lookup": {409: "More than ten matches", 413: "Body too large", 415: "Not JSON"},
     "profiles.batch": {413: "Body too large", 415: "Not JSON"},
+    "collect": {408: "Too slow", 413: "Request or record too large", 415: "Media type not taken"},
 }
+_EVENT = {"type": "object", "description": "A CloudEvent 1.0 in structured mode.", "properties": {"specversion": {"const": "1.0"}}}
+_BODIES = {
+    "application/cloudevents+json": _EVENT,
+    "application/cloudevents-batch+json": _list(_EVENT),
+    "application/json": {"description": "A native message, or with the headers ce-… the data of a CloudEvent in binary mode."},
+    "application/x-ndjson": {"type": "string", "description": "Native messages or structured CloudEvents, one a line."},
+    "application/xml": {"type": "string", "description": "AIDX."},
+    "text/plain": {"type": "string", "description": "Type B."},
+}
+_KEY = {
+    "name": "Paxtrail-Key",
+    "in": "header",
+    "required": False,
+    "description": "Members of native JSON whose values together name a record, such as `$.id, $.version`; without it, its bytes name it.",
+    "schema": {"type": "string", "pattern": r"^\$(\.[A-Za-z0-9_-]{1,64}){1,8}$"},
+}
+
+
+def _collected(described: dict[str, Any]) -> None:
+    """The route that takes instead of giving: its bodies, 202 and 207 instead of 200, and what became of the records in 422."""
+    answers = described["responses"]
+    done = {"application/json": {"schema": _ref("Collected")}}
+    del answers[200], answers[304]
+    answers[202] = {"description": "The broker has acknowledged every record", "content": done}
+    answers[207] = {"description": "The broker has acknowledged the accepted records; others are refused", "content": done}
+    either = {"anyOf": [_ref("CollectedNone"), _ref("Problem")]}
+    answers[422] = {"description": "No record was accepted", "content": {"application/problem+json": {"schema": either}}}
+    described["openapi_extra"] |= {
+        "parameters": [_PURPOSE, _KEY],
+        "requestBody": {"required": True, "content": {media: {"schema": schema} for media, schema in _BODIES.items()}},
+    }
 
 
 def described(route: str, shape: str) -> dict[str, Any]:
@@ -133,7 +182,11 @@ def described(route: str, shape: str) -> dict[str, Any]:
         problem = {"application/problem+json": {"schema": _ref("Problem")}}
         answers |= {status: {"description": about, "content": problem} for status, about in {**_STATUSES, **_MORE.get(route, {})}.items()}
         extra = {"security": [{"bearer": []}], "parameters": [_PURPOSE]}
-    return {"responses": answers, "response_model": None, "operation_id": route, "openapi_extra": extra or None}
+    found: dict[str, Any] = {"responses": answers, "response_model": None, "operation_id": route, "openapi_extra": extra or None}
+    if route == "collect":
+        found["status_code"] = 202
+        _collected(found)
+    return found
 
 
 def contract(settings: Settings) -> str:

@@ -205,6 +205,8 @@ class Verifier:
             role=next(iter(roles)),
             scopes=frozenset(_words(claims.get("scope")) or _words(claims.get("scp"))),
             purposes=frozenset(_words(claims.get("purposes"))),
+            # A claim that is there limits, also when it names nothing or is malformed.
+            sources=frozenset(_words(claims["sources"])) if "sources" in claims else None,
         )
 
 

@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from paxtrail.adapters import bridge
 from paxtrail.settings import ROOT, Settings
 from paxtrail.stack import broker, postgresql
 
@@ -67,6 +68,11 @@ def _api_problem(settings: Settings, _pid: int) -> str:
         return "does not answer"
 
 
+def _bridge_problem(settings: Settings, pid: int) -> str:
+    ready = settings.home / "run" / "bridge.ready"
+    return "" if ready.exists() and ready.read_text() == str(pid) else "has not reached the broker yet"
+
+
 def _program(*arguments: str) -> Callable[[Settings], list[str]]:
     return lambda _: [sys.executable, *arguments]
 
@@ -117,6 +123,14 @@ PARTS: tuple[Part, ...] = (
         program=_program(str(ROOT / "api" / "main.py")),
         problem=_api_problem,
         ports=lambda settings: (settings.api.port,),
+    ),
+    Part(
+        "bridge",
+        lambda settings: ", ".join(settings.bridge.topics),
+        program=_program("-m", "paxtrail.adapters.bridge"),
+        problem=_bridge_problem,
+        prepare=bridge.check,
+        group="bridge",
     ),
 )
 NAMES = tuple(part.name for part in PARTS)
