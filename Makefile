@@ -25,7 +25,7 @@ laws:  ## imports point down only; the six laws of tests/architecture
 	$(RUN) pytest -q tests/architecture
 
 jars:
-	./paxtrail jars
+	./paxtrail jars spark kafka druid
 
 UV ?= uv
 COMPILE = $(UV) pip compile --quiet --python-version 3.11 --no-emit-index-url --no-header --generate-hashes

@@ -85,6 +85,23 @@ class Bridge(_Part):
         return json.loads(given) if isinstance(given, str) else given
 
 
+class Druid(_Part):
+    """`timeout_ms` and `queries` bound what the API asks of it: time of one query, queries at once."""
+
+    broker_host: str
+    coordinator_host: str
+    zookeeper_port: int
+    derby_port: int
+    coordinator_port: int
+    historical_port: int
+    broker_port: int
+    indexer_port: int
+    timeout_ms: int
+    queries: int
+    trigger_ms: int
+    """Of the stream of facts."""
+
+
 class Settings(_Part):
     """All values of one environment. `home` holds everything that is written; it may be anywhere."""
 
@@ -100,6 +117,7 @@ class Settings(_Part):
     api: Api
     relay: Relay
     bridge: Bridge
+    druid: Druid
 
     @property
     def lake(self) -> Path:

@@ -34,7 +34,8 @@ def test_optional_parts_are_a_profile_of_containers() -> None:
 def test_containers_publish_the_ports_of_the_local_stack_on_the_loopback_address() -> None:
     settings = Settings.load("local")
     for part in PARTS:
-        ports = set(part.ports(settings)) - {settings.kafka.controller_port}  # the controller is nobody else's business
+        # What a part says to itself is nobody else's business.
+        ports = set(part.ports(settings)) - {settings.kafka.controller_port, settings.druid.derby_port}
         service = _compose()["services"][part.name]
         assert _published(service) == ports, part.name
         assert all(str(port).startswith("127.0.0.1:") for port in service.get("ports", [])), part.name
@@ -48,14 +49,17 @@ def test_containers_mount_the_same_configuration_files() -> None:
     }
     assert mounted["postgres"] == ["./conf/postgres/postgresql.conf"]
     assert mounted["kafka"] == ["./conf/kafka/server.properties"]
-    assert all(mounted[name] == ["./conf"] for name in ("topics", "stream", "relay", "api"))
+    assert mounted["zookeeper"] == ["./conf/druid/zoo.cfg"]
+    for role in ("coordinator", "historical", "broker", "indexer"):
+        assert mounted[role] == ["./conf/druid/common.properties", f"./conf/druid/{role}.properties"]
+    assert all(mounted[name] == ["./conf"] for name in ("topics", "stream", "relay", "api", "analytics"))
     assert all((ROOT / path).exists() for paths in mounted.values() for path in paths)
 
 
 def test_containers_run_the_programs_of_the_local_stack() -> None:
     settings = Settings.load("local")
     for part in PARTS:
-        if part.name in ("stream", "relay", "api"):
+        if part.name in ("stream", "relay", "api", "analytics"):
             assert part.program is not None
             local = [word.removeprefix(f"{ROOT}/") for word in part.program(settings)[1:]]
             assert _compose()["services"][part.name]["command"].split()[1:] == local
@@ -67,6 +71,14 @@ def test_the_image_of_a_server_has_the_version_that_runs_locally() -> None:
     broker = re.search(r"^org\.apache\.kafka:kafka_2\.13:(\S+)", jars, re.M)
     assert broker is not None
     assert services["kafka"]["image"] == f"apache/kafka:{broker[1]}"
+    druid = (ROOT / "conf" / "jars" / "druid.lock").read_text()
+    for service, jar, image in (
+        ("broker", r"org\.apache\.druid:druid-server", "apache/druid"),
+        ("zookeeper", r"org\.apache\.zookeeper:zookeeper", "zookeeper"),
+    ):
+        locked = re.search(rf"^{jar}:(\S+)", druid, re.M)
+        assert locked is not None
+        assert services[service]["image"] == f"{image}:{locked[1]}"
     from paxtrail.stack.postgresql import VERSION
 
     assert services["postgres"]["image"] == f"postgres:{VERSION}"

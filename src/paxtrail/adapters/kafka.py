@@ -27,13 +27,23 @@ def raw_topics() -> list[str]:
 
 def earliest(settings: Settings, topics: Sequence[str]) -> dict[str, dict[str, int]]:
     """First offset that is still there, by topic and partition."""
+    return _watermarks(settings, topics, 0)
+
+
+def latest(settings: Settings, topics: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Offset that the next record will have, by topic and partition."""
+    return _watermarks(settings, topics, 1)
+
+
+def _watermarks(settings: Settings, topics: Sequence[str], which: int) -> dict[str, dict[str, int]]:
     consumer = Consumer({"bootstrap.servers": settings.kafka.brokers, "group.id": "paxtrail-offsets", "enable.auto.commit": False})
     try:
         found: dict[str, dict[str, int]] = {}
         for topic in topics:
             partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
             found[topic] = {
-                str(p): consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=30, cached=False)[0] for p in sorted(partitions)
+                str(p): consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=30, cached=False)[which]
+                for p in sorted(partitions)
             }
         return found
     finally:

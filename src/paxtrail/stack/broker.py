@@ -16,6 +16,7 @@ from paxtrail.stack.jars import jar_folder, java
 
 SOURCES = ("flights", "baggage", "reservations", "checkin", "loyalty", "booking")
 OUT_PROFILES = "out.profiles"
+ANALYTICS = "analytics.events"
 
 
 def topics(settings: Settings) -> list[NewTopic]:
@@ -26,6 +27,7 @@ def topics(settings: Settings) -> list[NewTopic]:
     return [
         *(NewTopic(f"raw.{source}", settings.kafka.partitions, replicas, config=raw) for source in SOURCES),
         NewTopic(OUT_PROFILES, settings.kafka.partitions, replicas, config={"retention.ms": week}),
+        NewTopic(ANALYTICS, settings.kafka.partitions, replicas, config={"retention.ms": week}),
     ]
 
 

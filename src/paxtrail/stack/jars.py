@@ -18,8 +18,8 @@ from xml.sax.saxutils import quoteattr
 from paxtrail.errors import ConfigurationError
 from paxtrail.settings import ROOT, jar_cache
 
-SetName = Literal["spark", "kafka"]
-SETS: tuple[SetName, ...] = ("spark", "kafka")
+SetName = Literal["spark", "kafka", "druid"]
+SETS: tuple[SetName, ...] = ("spark", "kafka", "druid")
 
 
 @dataclass(frozen=True, slots=True)

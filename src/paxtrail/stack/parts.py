@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from paxtrail.adapters import bridge
 from paxtrail.settings import ROOT, Settings
-from paxtrail.stack import broker, postgresql
+from paxtrail.stack import broker, druid, postgresql
 
 CORE = "core"
+DRUID = "druid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,24 @@ def _program(*arguments: str) -> Callable[[Settings], list[str]]:
     return lambda _: [sys.executable, *arguments]
 
 
+def _druid(role: str, *ports: str, problem: Callable[[Settings, int], str] = druid.running) -> Part:
+    """One of Druid's processes. Each is started without waiting for the one before; the last one's gate is that of all."""
+
+    def listens(settings: Settings) -> tuple[int, ...]:
+        return tuple(getattr(settings.druid, f"{name}_port") for name in (role, *ports))
+
+    return Part(
+        role,
+        lambda settings: f"127.0.0.1:{listens(settings)[0]}",
+        program=druid.command(role),
+        problem=problem,
+        prepare=druid.prepare(role),
+        ports=listens,
+        seconds=180,
+        group=DRUID,
+    )
+
+
 PARTS: tuple[Part, ...] = (
     Part(
         "postgres",
@@ -131,6 +150,20 @@ PARTS: tuple[Part, ...] = (
         problem=_bridge_problem,
         prepare=bridge.check,
         group="bridge",
+    ),
+    _druid("zookeeper"),
+    _druid("coordinator", "derby"),
+    _druid("historical"),
+    _druid("broker"),
+    _druid("indexer", problem=lambda settings, _: druid.problem(settings)),
+    Part(
+        "analytics",
+        lambda _: broker.ANALYTICS,
+        program=_program(str(ROOT / "streaming" / "analytics.py"), "--supervise"),
+        problem=druid.analytics_problem,
+        prepare=broker.make_topics,
+        seconds=180,
+        group=DRUID,
     ),
 )
 NAMES = tuple(part.name for part in PARTS)

@@ -17,6 +17,12 @@ _LISTEN = (
     ("postgres", "port"),
     ("api", "port"),
     ("relay", "metrics_port"),
+    ("druid", "zookeeper_port"),
+    ("druid", "derby_port"),
+    ("druid", "coordinator_port"),
+    ("druid", "historical_port"),
+    ("druid", "broker_port"),
+    ("druid", "indexer_port"),
 )
 """Settings that say where a part listens, in the order of --port-base; a new part's ports go to the end."""
 PORTS = len(_LISTEN)

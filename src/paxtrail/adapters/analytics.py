@@ -1,0 +1,60 @@
+"""The stream of facts: bronze rows of one lane as de-identified facts in `analytics.events`, and how far it has come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import orjson
+from pyspark.sql import DataFrame, Observation
+from pyspark.sql import functions as F
+
+from paxtrail.adapters import keyring
+from paxtrail.adapters.druid import TOPIC
+from paxtrail.settings import Settings
+from paxtrail.tables import bronze
+from paxtrail.transforms import analytics
+
+
+def lanes(settings: Settings) -> dict[str, str]:
+    """Path of the table of events of each lane."""
+    return {settings.stream.lane: bronze.EVENTS.path(settings.lake)}
+
+
+def checkpoint(settings: Settings, lane: str) -> Path:
+    return settings.home / "checkpoints" / f"analytics.{lane}"
+
+
+def to_kafka(settings: Settings, lane: str, clock: Callable[[], int]) -> Callable[[DataFrame, int], None]:
+    """What Spark calls with each micro-batch. Sent at least once: a micro-batch that was cut off is sent again, whole.
+
+    `clock` gives µs UTC: it decides which quarters' keys are alive.
+    """
+    progress = checkpoint(settings, lane) / "progress.json"
+
+    def batch(rows: DataFrame, batch_id: int) -> None:
+        seen = Observation()
+        found = analytics.facts(analytics.bronze(rows.observe(seen, F.max("seq").alias("seq"))), keyring.person_keys(settings, clock()))
+        (
+            analytics.messages(found)
+            .write.format("kafka")
+            .option("kafka.bootstrap.servers", settings.kafka.brokers)
+            .option("topic", TOPIC)
+            .save()
+        )
+        seq = seen.get["seq"]
+        before = orjson.loads(progress.read_bytes()) if progress.exists() else {"seq": -1}
+        draft = progress.with_suffix(".draft")
+        draft.write_bytes(orjson.dumps({"batch": batch_id, "seq": max(before["seq"], -1 if seq is None else seq)}))
+        draft.replace(progress)
+
+    return batch
+
+
+def reached(settings: Settings, lane: str) -> int:
+    """Newest micro-batch (seq) of the lane that was sent for good; -1 while the newest one could still be sent again."""
+    place = checkpoint(settings, lane)
+    if not (place / "progress.json").exists():
+        return -1
+    progress = orjson.loads((place / "progress.json").read_bytes())
+    return int(progress["seq"]) if (place / "commits" / str(progress["batch"])).exists() else -1
