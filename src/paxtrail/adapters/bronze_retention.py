@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import psycopg
 from deltalake import DeltaTable
 
+from paxtrail.adapters import lake
 from paxtrail.core.retention import Limit
 from paxtrail.core.sealing import MARK
 from paxtrail.tables import bronze
@@ -44,9 +45,12 @@ def carry_out(connection: psycopg.Connection[Any], lane: str, orders: Iterable[O
     for table, path in paths.items():
         wanted = [order for order in orders if order.table == table]
         if wanted:
+            # The newest micro-batch stays: a rebuild finds there with which number the lane goes on.
+            inside = f"lane = {_quoted(lane)} and seq < {lake.last_transaction(path, lake.transaction_of(lane))}"
             # Nothing needs refused records but those who look at them; events stay until they are folded.
-            inside = "" if table == bronze.REJECTS.name else f" and {_taken_in(connection, lane, wanted[0].epoch)}"
-            gone[table] = delete(path, [order.limit for order in wanted], f"lane = {_quoted(lane)}{inside}")
+            if table != bronze.REJECTS.name:
+                inside += f" and {_taken_in(connection, lane, wanted[0].epoch)}"
+            gone[table] = delete(path, [order.limit for order in wanted], inside)
     return gone
 
 

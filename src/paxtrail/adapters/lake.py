@@ -56,6 +56,11 @@ def ensure(table: Table, settings: Settings) -> str:
     return path
 
 
+def transaction_of(lane: str) -> str:
+    """Application transaction under which a lane's stream appends its micro-batches, by their seq."""
+    return f"paxtrail-{lane}"
+
+
 def last_transaction(path: str, app: str) -> int:
     """Newest application transaction `app` in the table; -1 if there is none."""
     if not DeltaTable.is_deltatable(path):

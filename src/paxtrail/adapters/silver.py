@@ -132,16 +132,8 @@ def merge(
         source = source.unionByName(gone.select(*table.key).selectExpr("*", "true AS gone"), allowMissingColumns=True)
     same = " AND ".join(f"t.{column} = s.{column}" for column in table.key)
     columns: dict[str, str | Column] = {column: f"s.{column}" for column in table.names}
-    conf = {
-        # Or it would be computed twice: to find the files that are touched, and to write them.
-        "spark.databricks.delta.merge.materializeSource": "all",
-        "spark.databricks.delta.write.txnAppId": app or table.name,
-        "spark.databricks.delta.write.txnVersion": str(job.cut.epoch),
-        "spark.databricks.delta.commitInfo.userMetadata": _about(job, about),
-    }
-    for key, value in conf.items():
-        job.spark.conf.set(key, value)
-    try:
+    # Or it would be computed twice: to find the files that are touched, and to write them.
+    with _as_transaction(job, app or table.name, about, {"spark.databricks.delta.merge.materializeSource": "all"}):
         (
             DeltaTable.forPath(job.spark, path)
             .alias("t")
@@ -151,6 +143,28 @@ def merge(
             .whenNotMatchedInsert("NOT s.gone", values=columns)
             .execute()
         )
+
+
+def delete(job: Job, table: Table, rows: Column, *, app: str) -> None:
+    """Deletes `rows` in one commit as transaction (`app`, epoch): a second time does nothing. The condition stands in the log."""
+    path = ensure(job.spark, table, job.settings)
+    with _as_transaction(job, app, None, {}):
+        DeltaTable.forPath(job.spark, path).delete(rows)
+
+
+@contextmanager
+def _as_transaction(job: Job, app: str, about: Mapping[str, Any] | None, more: Mapping[str, str]) -> Iterator[None]:
+    """What is executed meanwhile is one commit as transaction (`app`, epoch)."""
+    conf = {
+        **more,
+        "spark.databricks.delta.write.txnAppId": app,
+        "spark.databricks.delta.write.txnVersion": str(job.cut.epoch),
+        "spark.databricks.delta.commitInfo.userMetadata": _about(job, about),
+    }
+    for key, value in conf.items():
+        job.spark.conf.set(key, value)
+    try:
+        yield
     finally:
         for key in conf:
             job.spark.conf.unset(key)

@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame
 from paxtrail.adapters import lake, silver
 from paxtrail.adapters.cuts import cuts_between
 from paxtrail.adapters.silver import Job
+from paxtrail.adapters.silver_retention import known_records
 from paxtrail.settings import Settings
 from paxtrail.tables import bronze
 from paxtrail.tables.silver import CORRECTIONS, EVENTS
@@ -23,7 +24,7 @@ def take_in(job: Job) -> dict[str, int]:
         if taken_until >= job.cut.epoch:
             return counts
         known = silver.read(job, EVENTS)
-        judgement = events.judged(_covered(job, taken_until), known.select("event_id", "revision")).persist(StorageLevel.MEMORY_AND_DISK)
+        judgement = events.judged(_covered(job, taken_until), known_records(job, known)).persist(StorageLevel.MEMORY_AND_DISK)
         try:
             for row in judgement.groupBy("fate").count().collect():
                 counts[row["fate"]] = row["count"]

@@ -10,7 +10,8 @@ from psycopg.types.json import Jsonb
 from paxtrail.adapters import configuration, lake, silver
 from paxtrail.adapters.silver import Job
 from paxtrail.adapters.silver_events import revised_since
-from paxtrail.tables.silver import EVENTS, STATES
+from paxtrail.adapters.silver_retention import history
+from paxtrail.tables.silver import STATES
 from paxtrail.transforms import events, states
 
 
@@ -24,16 +25,16 @@ def fold_states(job: Job, *, full: bool = False) -> dict[str, Any]:
             assert base is not None
             _record(job, base)
             return {"mode": base["mode"], "base": base["base"], "already": True}
-        everything = events.until(silver.read(job, EVENTS), job.cut.epoch)
+        told = history(job)
         known = silver.read(job, STATES)
         full = full or base is None or base["digests"] != digests or revised_since(job, base["epoch"])
         about = {"mode": "full" if full else "incremental", "base": None if full or base is None else base["run"], "digests": digests}
         if full or base is None:
-            rows = states.laid_out(states.folded(everything, tables, job.cut.epoch))
+            rows = states.laid_out(states.folded(told.events, tables, job.cut.epoch, told.frozen))
             kinds = ", ".join(f"'{entity}'" for entity in digests)
             silver.write(job, STATES, rows, mode="overwrite", where=f"entity IN ({kinds})", about=about)
         else:
-            added = events.since(everything, base["epoch"])
+            added = events.since(told.events, base["epoch"])
             silver.merge(job, STATES, states.advanced(known, added, tables, job.cut.epoch), about=about)
         _record(job, {"run": job.cut.run_id, **about})
         return {"mode": about["mode"], "base": about["base"], "already": False}

@@ -107,7 +107,7 @@ class SpeedLayer:
 
     @property
     def _app(self) -> str:
-        return f"paxtrail-{self.lane}"
+        return lake.transaction_of(self.lane)
 
     @property
     def connection(self) -> psycopg.Connection[Any]:

@@ -22,6 +22,8 @@ DELTA: tuple[Table, ...] = (
     bronze.REJECTS,
     silver.EVENTS,
     silver.CORRECTIONS,
+    silver.FROZEN,
+    silver.EXPIRED,
     silver.STATES,
     silver.EDGES,
     silver.LINKS,

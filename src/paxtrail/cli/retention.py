@@ -50,9 +50,9 @@ def run(as_of: datetime | None) -> None:
     Example: paxtrail retention run
     Example: paxtrail retention run --as-of 2027-01-01
     """
-    from paxtrail.adapters.retention import retain
+    from paxtrail.adapters.retention import run_retention
 
-    click.echo(orjson.dumps(retain(Settings.load(), _micros(as_of)), option=orjson.OPT_SORT_KEYS))
+    click.echo(orjson.dumps(run_retention(Settings.load(), _micros(as_of)), option=orjson.OPT_SORT_KEYS))
 
 
 def _micros(moment: datetime | None) -> int:

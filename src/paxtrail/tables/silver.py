@@ -10,7 +10,7 @@ EVENTS = Table(
     about="Each event once (highest revision), payload as VARIANT; everything batch reads this, never bronze.",
     owner="spark_jobs/events.py",
     key=("event_id",),
-    retention="as bronze.events",
+    retention="conf/retention.toml: `days` of its source, or of a class it holds; folded into silver.frozen first",
     columns=(
         Column("event_id", "string", "see bronze.events", False),
         Column("revision", "int", "highest revision seen", False),
@@ -23,7 +23,7 @@ EVENTS = Table(
         Column("region", "string", "residency of the person", False),
         Column("event_time", "bigint", "µs UTC", False, stats=True),
         Column("source_sequence", "bigint", "the source's own order", False),
-        Column("arrival_time", "bigint", "µs UTC", False),
+        Column("arrival_time", "bigint", "µs UTC", False, stats=True),
         Column("subject", "string", "token of the person; null = none"),
         Column("entities", ENTITIES, "what it changes", False),
         Column("identifiers", IDENTIFIERS, "tokens of the subject", False),
@@ -42,6 +42,33 @@ CORRECTIONS = Table(
         Column("entity", "string", "kind of entity", False),
         Column("key", "string", "token, leg key or tag", False),
         Column("epoch", "bigint", "epoch of the cut that found it", False, stats=True),
+    ),
+)
+
+FROZEN = Table(
+    name="silver.frozen",
+    about="What events that are past their time said: their states, edges, relations, persons; the base of full runs.",
+    owner="spark_jobs/retention.py",
+    key=("entity", "key"),
+    retention="as long as the platform",
+    columns=(
+        Column("entity", "string", "kind of entity; edge, relation, person; expiry: which events these were", False, stats=True),
+        Column("key", "string", "key of the entity, or of the row it stands for", False),
+        Column("digest", "string", "digest of the entity's attribute table when it was frozen", False),
+        Column("epoch", "bigint", "epoch of the last cut whose events were frozen into it", False, stats=True),
+        Column("state", "string", "canonical JSON of the state, or the row as JSON", False),
+    ),
+)
+
+EXPIRED = Table(
+    name="silver.expired",
+    about="Records of which an event is past its time and gone: a late repetition counts as one, and a revision comes too late.",
+    owner="spark_jobs/retention.py",
+    key=("record",),
+    retention="as long as the platform",
+    columns=(
+        Column("record", "string", "first 32 hex digits of the event id", False),
+        Column("epoch", "bigint", "epoch of the cut up to which its events were frozen", False, stats=True),
     ),
 )
 

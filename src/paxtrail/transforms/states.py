@@ -14,9 +14,19 @@ from paxtrail.transforms import folds
 _EVENT = ("event_id", "source", "type", "event_time", "source_sequence", "arrival_time", "payload")
 
 
-def folded(events: DataFrame, tables: Mapping[str, AttributeTable], epoch: int) -> DataFrame:
-    """silver.states of all entities that `events` feed; an entity nothing is known of has no row."""
-    return _all([stamped(folds.fold(_of(events, table), table), table.entity, table.digest, epoch) for table in tables.values()])
+def folded(events: DataFrame, tables: Mapping[str, AttributeTable], epoch: int, frozen: DataFrame | None = None) -> DataFrame:
+    """silver.states of all entities that `events` feed; an entity nothing is known of has no row.
+
+    `frozen`: states of events that are no more. Of them remains what is defined as it was.
+    """
+    made = []
+    for table in tables.values():
+        found = folds.fold(_of(events, table), table)
+        if frozen is not None:
+            base = of_kinds(frozen, table.entity).select("key", "state")
+            found = folds.merge(base.unionByName(found.select("key", "state")), table)
+        made.append(stamped(found, table.entity, table.digest, epoch))
+    return _all(made)
 
 
 def advanced(base: DataFrame, events: DataFrame, tables: Mapping[str, AttributeTable], epoch: int) -> DataFrame:
