@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paxtrail.adapters import configuration
-from paxtrail.core import consent
+from paxtrail.core import consent, folds, views
 from paxtrail.core.consent import ANY, CHANNELS, GRANTS, Decision, Record, Subject, decide
 from paxtrail.core.consent_rules import ASKABLE, age, rules
 from paxtrail.errors import ConfigurationError
@@ -244,6 +244,27 @@ def test_an_act_under_an_identifier_of_both_ends_what_one_of_them_refused() -> N
     assert not decide(RULES, subject, "marketing", at=us("2026-11-22")).allowed
     subject = Subject(((refused, shared), (shared,)), "DE")
     assert decide(RULES, subject, "marketing", at=us("2026-11-22")).allowed
+
+
+TABLE = configuration.attributes(ROOT / "conf")["profile"]
+
+
+def event(record: Record, event_id: str) -> folds.Event:
+    facts = {"act": consent.key(record.purpose, record.channel, record.status, record.by), "expires_at": record.expires_at}
+    return folds.Event(event_id, "loyalty", "loyalty.consent_changed", record.at, 0, record.recorded_at, facts)
+
+
+@given(ACTS, PLACES, AGES, st.integers(0, 12))
+def test_what_a_state_keeps_decides_as_the_whole_history_does(acts: list[Record], place: str | None, years: int | None, cut: int) -> None:
+    acts = [record._replace(record_id=f"{n:04x}") for n, record in enumerate(acts)]
+    events = [event(record, record.record_id) for record in acts]
+    state = folds.merge(TABLE, folds.fold(TABLE, events[cut:]), folds.fold(TABLE, events[:cut]))
+    (kept,) = views.ledgers({"t": state}, TABLE) or [[]]
+    assert all_decisions((consent.ledger(kept),), place, years) == all_decisions((acts,), place, years)
+
+
+def test_a_state_keeps_every_act_there_can_be() -> None:
+    assert TABLE.attributes[views.LEDGERS].keep >= consent.SPACE
 
 
 @given(ACTS)

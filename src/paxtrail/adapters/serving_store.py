@@ -51,6 +51,9 @@ class Changes:
     """What a transaction changed: who needs a new version."""
 
     tokens: set[str] = field(default_factory=set)
+    """Subjects: persons from now on, whether linked or not."""
+    profiles: set[str] = field(default_factory=set)
+    """Tokens whose state changed; what is said of consent changes those of every account named."""
     entities: set[Key] = field(default_factory=set)
     customers: set[str] = field(default_factory=set)
     types: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -203,7 +206,11 @@ def note(changes: Changes, rows: Iterable[Row]) -> None:
         if row["subject"] is not None:
             changes.tokens.add(row["subject"])
             changes.types[row["subject"]].add(row["type"])
-        changes.entities.update((e["kind"], e["key"]) for e in row["entities"] if e["kind"] != "profile")
+        for entity in row["entities"]:
+            if entity["kind"] == "profile":
+                changes.profiles.add(entity["key"])
+            else:
+                changes.entities.add((entity["kind"], entity["key"]))
 
 
 def write_relations(cursor: Cursor, rows: Iterable[Row]) -> None:
@@ -233,7 +240,7 @@ def write_links(cursor: Cursor, rows: Iterable[Row], changes: Changes) -> None:
             # One at a time decides who is one customer; two lanes would each miss the other's edges.
             cursor.execute("select pg_advisory_xact_lock(hashtext('links'))")
             store_links(cursor, relink(cursor, touched), changes)
-    changes.customers |= set(_links(cursor, changes.tokens).values())
+    changes.customers |= set(_links(cursor, changes.tokens | changes.profiles).values())
 
 
 def _edges(row: Row) -> list[tuple[str, str, str, str]]:

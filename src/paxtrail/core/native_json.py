@@ -53,6 +53,10 @@ class Country(str):
     """Country code of two or three letters in capitals, passport oddities (D, GBD, UNK) included."""
 
 
+class Subdivision(str):
+    """ISO 3166-2 in capitals: US-CA."""
+
+
 class Code(str):
     """Code of a reservation system in capitals: SSR, status, booking class."""
 
@@ -127,6 +131,7 @@ _PARSERS: dict[type, Callable[[str], Any]] = {
     Ticket: lambda text: Ticket(normalise.ticket(text)),
     Day: lambda text: Day(normalise.iso_date(text)),
     Country: _capitals(Country, r"[A-Z]{1,3}", "not a country code"),
+    Subdivision: _capitals(Subdivision, r"[A-Z]{2}-[A-Z0-9]{1,3}", "not an ISO 3166-2 code"),
     Code: _capitals(Code, r"[A-Z0-9]{1,8}", "not a code of letters and digits"),
     Word: _matching(Word, r"[^\x00-\x1f\x7f-\x9f]{0,200}", "too long or with control characters"),
     Amount: _matching(Amount, r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,9})?", 'not an amount like "12.30"'),
@@ -195,6 +200,7 @@ _REASONS = frozenset(
         "not a date YYYY-MM-DD",
         "not a day of the calendar",
         "not a country code",
+        "not an ISO 3166-2 code",
         "not a code of letters and digits",
         "too long or with control characters",
         'not an amount like "12.30"',

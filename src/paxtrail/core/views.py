@@ -19,6 +19,8 @@ MINUTE = 60_000_000
 CANCELLED_CODES = frozenset({"DX", "CX", "CNL"})
 DIVERTED_CODES = frozenset({"DV"})
 SEALED = "sealed:"
+LEDGERS = "consents"
+"""The attribute, and the member of a customer's document, that hold what was said of consent: for deciding, never shown as it is."""
 
 PUBLIC: dict[str, frozenset[str]] = {
     "bag": frozenset({"key", "custody", "station", "leg", "last_scan", "mishandled"}),
@@ -169,10 +171,12 @@ def customer_document(
 ) -> dict[str, Json]:
     """The customer's document: the states of all its tokens united uncut, keys of journeys and orders, history up to the cut.
 
+    Ledgers of consent are not united but stand side by side, one for each token that has one: the most restrictive counts.
     `history`: that of one token or of several (a journey that two of them travelled counts once).
     """
     histories = [history] if isinstance(history, Mapping) else list(history or ())
     attributes = view(table, unite(table, [states[token] for token in sorted(states)], cut=False))
+    attributes.pop(LEDGERS, None)
     return {
         "entity": "customer",
         "customer_id": customer_id,
@@ -181,7 +185,14 @@ def customer_document(
         "journeys": sorted(set(journeys)),
         "orders": sorted(set(orders)),
         "history": outcomes.totals(outcomes.unite(histories)),
+        **({LEDGERS: held} if (held := ledgers(states, table)) else {}),
     }
+
+
+def ledgers(states: Mapping[str, Mapping[str, Json]], table: AttributeTable) -> list[Json]:
+    """Entries of the ledger of each token that has one (for `core.consent.ledger`), in the order of the tokens."""
+    slot = table.attributes[LEDGERS].slot if LEDGERS in table.attributes else None
+    return [states[token][slot] for token in sorted(states) if slot in states[token]]
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------------
@@ -218,7 +229,7 @@ def present(
             requests = _keyed(value, unseal, clear=internal or public is None or name in public)
             if requests:
                 shown[name] = [{**request, "cancelled": cancelled} for request, cancelled in requests]
-        elif name != "entity":
+        elif name not in ("entity", LEDGERS):
             found = _open(value, unseal, clear=internal or public is None or name in public)
             if found is not _HIDDEN:
                 shown[name] = _distinct(found) if name == "passengers" else found

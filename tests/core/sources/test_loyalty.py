@@ -13,6 +13,7 @@ from tests.core.sources.json_messages import JSON, LATER, bent, changed, decode_
 from paxtrail.core.records import Entity, Identifier
 
 ACCOUNT, MILES = sample("loyalty/account.json"), sample("loyalty/miles.json")
+CONSENTS = sample("loyalty/consents.json")
 MEMBER = Identifier("loyalty", "UA|AB123456")
 
 
@@ -37,6 +38,25 @@ def test_a_posting_of_miles_names_its_flight() -> None:
         "loyalty_airline": "UA", "loyalty_number": "AB123456", "posting": "P-77", "kind": "flight", "miles": 500, "balance": 12845,
         "leg": "UA1545/2013-02-08/EWR", "airline": "UA", "number": "1545", "origin_date": "2013-02-08", "departure": "EWR",
     }  # fmt: skip
+
+
+def test_each_act_of_consent_is_an_event_at_the_time_it_was_done() -> None:
+    given_, withdrawn = decoded("loyalty", data("loyalty/consents.json")).drafts
+    assert {draft.type for draft in (given_, withdrawn)} == {"loyalty.consent_changed"}
+    assert (given_.event_time, withdrawn.event_time) == (1_359_712_800_000_000, 1_359_622_800_000_000)
+    assert given_.entities == withdrawn.entities == (Entity("profile", MEMBER),)
+    assert given_.facts == {
+        "loyalty_airline": "UA", "loyalty_number": "AB123456", "act": "marketing/email/given/subject", "purpose": "marketing",
+        "status": "given", "consent_channel": "email", "by": "subject", "mechanism": "opt_in", "method": "save", "via": "web",
+        "notice": "privacy", "notice_version": "2013-01", "notice_hash": "9f2c", "language": "en", "expires_at": 1_422_784_800_000_000,
+        "evidence": "form", "evidence_reference": "F-1001",
+    }  # fmt: skip
+    assert withdrawn.facts["act"] == "partner_sharing/any/withdrawn/subject" and "expires_at" not in withdrawn.facts
+
+
+def test_a_part_of_a_country_is_told_where_law_differs_by_it() -> None:
+    (draft,) = decoded("loyalty", changed(ACCOUNT, "member.subdivision", "us-ca")).drafts
+    assert draft.facts["subdivision"] == "US-CA"
 
 
 def test_what_is_not_said_is_absent_and_what_is_emptied_is_null() -> None:
@@ -90,6 +110,16 @@ def test_memberships_are_one_however_they_are_written() -> None:
         (changed(ACCOUNT, "member.surname", ""), "bad_field", "$.member.surname"),
         (changed(ACCOUNT, "member.surname", "a\x00b"), "nul_character", "loyalty.account_updated.surname"),
         (changed(MILES, "posting"), "missing_field", "$.posting"),
+        (changed(ACCOUNT, "member.subdivision", "Secret"), "bad_field", "$.member.subdivision"),
+        (changed(CONSENTS, "consents", []), "bad_field", "$.consents"),
+        (changed(CONSENTS, "consents.0.purpose", "Secret"), "bad_field", "$.consents[0].purpose"),
+        (changed(CONSENTS, "consents.1.status", "Secret"), "bad_field", "$.consents[1].status"),
+        (changed(CONSENTS, "consents.1.channel", "Secret"), "bad_field", "$.consents[1].channel"),
+        (changed(CONSENTS, "consents.1.by", "Secret"), "bad_field", "$.consents[1].by"),
+        (changed(CONSENTS, "consents.0.purpose", "all"), "bundled_consent", "$.consents[0].purpose"),
+        (changed(CONSENTS, "consents.0.mechanism", "notice_only"), "no_consent", "$.consents[0].mechanism"),
+        (changed(CONSENTS, "consents.0.via", "phone"), "no_recording", "$.consents[0].evidence"),
+        (changed(CONSENTS, "consents.0.expiresAt", "never"), "bad_field", "$.consents[0].expiresAt"),
         (changed(MILES, "kind", "gift"), "bad_field", "$.kind"),
         (changed(MILES, "flight.number", "UA1545"), "bad_field", "$.flight.number"),
     ],
@@ -100,7 +130,7 @@ def test_what_is_broken_is_refused_with_its_place(body: bytes, code: str, at: st
     assert "Secret" not in str(refusal)
 
 
-@given(bent(("loyalty/account.json", "loyalty/miles.json")))
+@given(bent(("loyalty/account.json", "loyalty/miles.json", "loyalty/consents.json")))
 def test_a_bent_message_is_decoded_or_refused_and_never_repeated(body: bytes) -> None:
     if found := decode_or_refuse("loyalty", body):
         same_after_assembly("loyalty", found)

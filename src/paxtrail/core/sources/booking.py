@@ -1,4 +1,4 @@
-"""Messages of the booking engine: searches, and the steps of a booking."""
+"""Messages of the booking engine: searches, the steps of a booking, and what is said of consent on the way."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 
-from paxtrail.core.identity import idp_identifier, loyalty_identifier, opaque_identifier, ranked
+from paxtrail.core.identity import STRONG, idp_identifier, loyalty_identifier, opaque_identifier, ranked
 from paxtrail.core.native_json import (
     Airport,
     Count,
@@ -27,9 +27,10 @@ from paxtrail.core.native_json import (
     said,
 )
 from paxtrail.core.records import Draft, Entity, Envelope, Identifier
+from paxtrail.core.sources import consents
 from paxtrail.errors import Refusal
 
-VERSION = 1
+VERSION = 2
 
 
 class Account(Native, frozen=True):
@@ -62,6 +63,7 @@ class Search(Native, frozen=True, tag_field="event", tag="search"):
     passengers: Party = Party()
     cabin: Word | UnsetType | None = UNSET
     results: Count | UnsetType | None = UNSET
+    gpc: bool | None = None
 
 
 class Step(Native, frozen=True, tag_field="event", tag="step"):
@@ -80,21 +82,62 @@ class Step(Native, frozen=True, tag_field="event", tag="step"):
     cabin: Word | UnsetType | None = UNSET
     locator: Locator | UnsetType | None = UNSET
     price: Price | UnsetType | None = UNSET
+    gpc: bool | None = None
 
 
-_read: Callable[[bytes], Search | Step] = reader(Search | Step)
+class ConsentChanged(Native, frozen=True, tag_field="event", tag="consent_changed"):
+    at: Instant
+    consents: tuple[consents.Act, ...]
+    session: Text | None = None
+    device: Text | None = None
+    customer: Customer | None = None
+    sequence: Count = 0
+
+
+_read: Callable[[bytes], Search | Step | ConsentChanged] = reader(Search | Step | ConsentChanged)
 _STEPS = frozenset(("offer_selected", "passenger_details", "payment", "completed", "abandoned"))
 
 
 def decode(envelope: Envelope, body: bytes) -> list[Draft]:
-    """One draft about whoever is known best: membership, else account, else device, else session."""
+    """One draft about whoever is known best (membership, else account, else device, else session); one more for a privacy signal.
+
+    What is said of consent hangs on every account named, or on the device: an act under an identifier of two is in both their ledgers.
+    """
     message = _read(body)
     known = _identifiers(message)
     if not known:
         raise Refusal("nobody", "neither a customer nor a device nor a session is named", "$")
+
+    def draft(type_: str, at: int, facts: dict[str, Any], spoken: tuple[Identifier, ...]) -> Draft:
+        return Draft(
+            type=type_,
+            event_time=at,
+            facts=said(facts),
+            native=body.decode(),
+            owner=known[0],
+            subject=known[0],
+            identifiers=known[1:],
+            entities=tuple(Entity("profile", identifier) for identifier in spoken),
+            source_sequence=message.sequence,
+            controller=controller(envelope),
+            region=region(envelope, UNSET),
+        )
+
+    names = {"session": message.session or UNSET, "device": message.device or UNSET}
+    accounts = tuple(identifier for identifier in known if identifier.namespace in STRONG) or known[:1]
+    if isinstance(message, ConsentChanged):
+        told = consents.acts(message.consents, message.at)
+        return [draft("booking.consent_changed", at, names | facts, accounts) for at, facts in told]
+    type_ = "search.performed" if isinstance(message, Search) else "booking.step_reached"
+    drafts = [draft(type_, int(message.at), names | _facts(message), known[:1])]
+    if message.gpc:
+        signal = {**consents.facts(consents.SIGNAL, "$.gpc"), "via": message.channel}
+        drafts.append(draft("booking.consent_changed", int(message.at), names | signal, accounts))
+    return drafts
+
+
+def _facts(message: Search | Step) -> dict[str, Any]:
     facts: dict[str, Any] = {
-        "session": message.session or UNSET,
-        "device": message.device or UNSET,
         "at": message.at,
         "channel": message.channel,
         "origin": message.origin,
@@ -109,29 +152,13 @@ def decode(envelope: Envelope, body: bytes) -> list[Draft]:
     if isinstance(message.origin, str) and isinstance(message.destination, str):
         facts["route"] = f"{message.origin}-{message.destination}"
     if isinstance(message, Search):
-        facts["results"] = message.results
-    else:
-        if message.step not in _STEPS:
-            raise Refusal("bad_field", "not a step of a booking", "$.step")
-        facts |= {"step": message.step, "locator": message.locator, "price": price_facts(message.price)}
-    return [
-        Draft(
-            type="search.performed" if isinstance(message, Search) else "booking.step_reached",
-            event_time=int(message.at),
-            facts=said(facts),
-            native=body.decode(),
-            owner=known[0],
-            subject=known[0],
-            identifiers=known[1:],
-            entities=(Entity("profile", known[0]),),
-            source_sequence=message.sequence,
-            controller=controller(envelope),
-            region=region(envelope, UNSET),
-        )
-    ]
+        return facts | {"results": message.results}
+    if message.step not in _STEPS:
+        raise Refusal("bad_field", "not a step of a booking", "$.step")
+    return facts | {"step": message.step, "locator": message.locator, "price": price_facts(message.price)}
 
 
-def _identifiers(message: Search | Step) -> tuple[Identifier, ...]:
+def _identifiers(message: Search | Step | ConsentChanged) -> tuple[Identifier, ...]:
     customer = message.customer or Customer()
     found = [
         loyalty_identifier(customer.loyalty.airline, customer.loyalty.number) if customer.loyalty else None,

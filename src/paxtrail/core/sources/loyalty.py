@@ -1,4 +1,4 @@
-"""Messages of the loyalty system: the account as it now stands, and postings of miles."""
+"""Messages of the loyalty system: the account as it now stands, postings of miles, and what members say of consent."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from paxtrail.core.native_json import (
     Name,
     Native,
     Number,
+    Subdivision,
     Text,
     Whole,
     Word,
@@ -31,9 +32,10 @@ from paxtrail.core.native_json import (
     said,
 )
 from paxtrail.core.records import Draft, Entity, Envelope, Identifier
+from paxtrail.core.sources import consents
 from paxtrail.errors import Refusal
 
-VERSION = 1
+VERSION = 2
 
 
 class Member(Native, frozen=True):
@@ -47,6 +49,7 @@ class Member(Native, frozen=True):
     phone: Text | UnsetType | None = UNSET
     phone_verified: bool | UnsetType | None = UNSET
     residence: Country | UnsetType | None = UNSET
+    subdivision: Subdivision | UnsetType | None = UNSET
     nationality: Country | UnsetType | None = UNSET
 
 
@@ -87,34 +90,40 @@ class MilesPosted(Native, frozen=True, tag_field="event", tag="miles_posted"):
     flight: Flight | UnsetType | None = UNSET
 
 
-_read: Callable[[bytes], AccountUpdated | MilesPosted] = reader(AccountUpdated | MilesPosted)
+class ConsentChanged(Native, frozen=True, tag_field="event", tag="consent_changed"):
+    account: Membership
+    at: Instant
+    consents: tuple[consents.Act, ...]
+    sequence: Count = 0
+
+
+_read: Callable[[bytes], AccountUpdated | MilesPosted | ConsentChanged] = reader(AccountUpdated | MilesPosted | ConsentChanged)
 _KINDS = frozenset(("flight", "partner", "redemption", "expiry", "adjustment"))
 
 
 def decode(envelope: Envelope, body: bytes) -> list[Draft]:
-    """One draft about the membership; its own e-mail and phone only find it, they never link it."""
+    """One draft about the membership, for consent one per act; its own e-mail and phone only find it, they never link it."""
     message = _read(body)
     subject = loyalty_identifier(message.account.airline, message.account.number)
     if subject is None:
         raise Refusal("bad_field", "not a membership number", "$.account.number")
-    facts: dict[str, Any] = {
-        "loyalty_airline": message.account.airline,
-        "loyalty_number": message.account.number,
-        "balance": message.balance,
-    }
+    names = {"loyalty_airline": message.account.airline, "loyalty_number": message.account.number}
     contacts: tuple[Identifier, ...] = ()
     residence: Any = UNSET
-    if isinstance(message, AccountUpdated):
-        residence = message.member.residence
-        facts |= _account(message)
-        contacts = _contacts(message.member)
-    else:
-        facts |= _posting(message)
+    match message:
+        case AccountUpdated():
+            residence = message.member.residence
+            contacts = _contacts(message.member)
+            told = [(int(message.at), {"balance": message.balance, **_account(message)})]
+        case MilesPosted():
+            told = [(int(message.at), {"balance": message.balance, **_posting(message)})]
+        case ConsentChanged():
+            told = consents.acts(message.consents, message.at)
     return [
         Draft(
             type=f"loyalty.{message.__struct_config__.tag}",
-            event_time=int(message.at),
-            facts=said(facts),
+            event_time=at,
+            facts=said(names | facts),
             native=body.decode(),
             owner=subject,
             subject=subject,
@@ -124,6 +133,7 @@ def decode(envelope: Envelope, body: bytes) -> list[Draft]:
             controller=controller(envelope),
             region=region(envelope, residence),
         )
+        for at, facts in told
     ]
 
 
@@ -144,6 +154,7 @@ def _account(message: AccountUpdated) -> dict[str, Any]:
         "phone": phone_fact(member.phone, _country(member)),
         "phone_verified": member.phone_verified,
         "residence": member.residence,
+        "subdivision": member.subdivision,
         "nationality": member.nationality,
         "language": preferences.language,
         "seat_preference": preferences.seat,
