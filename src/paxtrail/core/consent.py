@@ -7,14 +7,15 @@ speaker: all that a decision about now can depend on, because a newer act never 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 import orjson
 
-from paxtrail.core.consent_rules import ASKABLE, Parameters, Rules
+from paxtrail.core.consent_rules import ASKABLE, Parameters, Rules, age
 from paxtrail.core.records import Json
+from paxtrail.core.sealing import is_sealed
 
 ANY = "any"
 """The channel of an act that is about all of them."""
@@ -82,6 +83,22 @@ class Decision(NamedTuple):
 def key(purpose: str, channel: str, status: str, by: str) -> str:
     """What a state keeps acts apart by."""
     return f"{purpose}/{channel}/{status}/{by}"
+
+
+def subject(known: Mapping[str, Json], ledgers: Iterable[Iterable[Mapping[str, Json]]], opened: Callable[[str], Json], at: int) -> Subject:
+    """The person a profile's attributes and ledgers tell of; `opened` answers a sealed value, or None where it cannot be opened."""
+    sealed = known.get("birth_date")
+    born = opened(sealed) if is_sealed(sealed) else sealed
+    acts = tuple(ledger(entries) for entries in ledgers)
+    return Subject(acts, _place(known), age(born, at) if isinstance(born, str) else None, age_hidden=bool(sealed) and born is None)
+
+
+def _place(known: Mapping[str, Json]) -> str | None:
+    """The part of the country if it is one of the country told, else the country."""
+    country, part = known.get("residence"), known.get("subdivision")
+    if isinstance(part, str) and (not country or part.startswith(f"{country}-")):
+        return part
+    return country if isinstance(country, str) else None
 
 
 def ledger(entries: Iterable[Mapping[str, Json]]) -> list[Record]:

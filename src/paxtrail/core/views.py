@@ -191,7 +191,7 @@ def customer_document(
 
 def ledgers(states: Mapping[str, Mapping[str, Json]], table: AttributeTable) -> list[Json]:
     """Entries of the ledger of each token that has one (for `core.consent.ledger`), in the order of the tokens."""
-    slot = table.attributes[LEDGERS].slot if LEDGERS in table.attributes else None
+    slot = table.attributes[LEDGERS].slot if LEDGERS in table.attributes else ""
     return [states[token][slot] for token in sorted(states) if slot in states[token]]
 
 

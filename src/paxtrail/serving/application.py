@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
+from paxtrail.adapters import configuration
 from paxtrail.errors import ConfigurationError
 from paxtrail.serving import access, context, issuer, problems, routes, shapes, tokens
 from paxtrail.serving.access import Access
@@ -19,6 +20,10 @@ from paxtrail.settings import Settings
 def create(settings: Settings) -> FastAPI:
     """The application of these settings; ConfigurationError if a route has no rule or a rule no route."""
     table = access.load(settings.conf)
+    if unheard := sorted(set(table.purposes) - set(configuration.consent(settings.conf).purposes)):
+        raise ConfigurationError(
+            f"conf/consent.toml says nothing of the purpose {unheard[0]} of conf/access.toml; list it under [purposes]"
+        )
     dev = settings.api.dev_issuer
     metrics = Metrics()
     app = bare(table, dev_issuer=dev)

@@ -70,7 +70,8 @@ async def start(settings: Settings, verifier: Verifier, metrics: Metrics) -> Ser
     reads = ReadLog(vault_pool, settings.home / "spool" / "reads.jsonl", metrics)
     freshness = Freshness(store, metrics)
     documents = Documents(store, tables, metrics)
-    viewing = Viewing(store, AsyncVault(vault_pool, keyring.load(settings)), documents, reads, tables)
+    vault = AsyncVault(vault_pool, keyring.load(settings))
+    viewing = Viewing(store, vault, documents, reads, tables, configuration.consent(settings.conf))
     reads.start()
     freshness.start()
     return Serving(

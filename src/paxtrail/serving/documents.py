@@ -83,6 +83,13 @@ class Documents:
                 found[row["key"]] = one
         return found
 
+    async def owners(self, statement: str, argument: Any) -> dict[str, Found | None]:
+        """Customers that a journey or bag is of, by current id, with their documents; None for one that is gone by now."""
+        rows = await self._store.fetch(statement, argument, self.digests["customer"])
+        found = {row["key"]: (row["key"], row["version"], row["document"]) for row in rows if row["document"] is not None}
+        rendered = await self.customers([row["key"] for row in rows if row["document"] is None])
+        return {row["key"]: found.get(row["key"]) or rendered.get(row["key"]) for row in rows}
+
     async def view(self, token: str) -> tuple[Found, dict[Key, Found], list[Any]]:
         """Everything a 360 view shows, out of one snapshot: the customer, its parts' documents, the rows that relate them."""
         for _ in range(_TRIES):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from paxtrail.errors import NotFound
 from paxtrail.serving import paging
 from paxtrail.serving.documents import Found, stored
 from paxtrail.serving.journeys import Parts
+from paxtrail.serving.permits import Permit
 from paxtrail.serving.statements import BAG_OWNERS, FLIGHT_CUSTOMERS, JOURNEY, JOURNEY_OWNERS
 from paxtrail.serving.viewing import Asked, Viewing
 
@@ -22,14 +24,15 @@ class Entities:
         """A flight leg; nothing about persons."""
         found = await self._viewing.documents.entity("flight", leg)
         eyes = await self._viewing.eyes(asked, (found[2],))
-        return {"flight": leg, **self._viewing.shown("flight", found, asked, eyes)}
+        return {"flight": leg, **self._viewing.shown("flight", found, asked, eyes, None)}
 
     async def bag(self, asked: Asked, tag: str) -> dict[str, Any]:
         """A bag tag; a read that can show its name is recorded for its owners."""
         found = await self._viewing.documents.entity("bag", tag)
-        await self._owners(asked, BAG_OWNERS, tag, tag)
-        eyes = await self._viewing.eyes(asked, (found[2],))
-        return {"bag": tag, **self._viewing.shown("bag", found, asked, eyes)}
+        owners = await self._owners(asked, BAG_OWNERS, tag)
+        await self._recorded(asked, owners, tag)
+        eyes = await self._viewing.eyes(asked, (found[2],), _known(owners))
+        return {"bag": tag, **self._viewing.shown("bag", found, asked, eyes, self._viewing.permit(asked, owners.values(), eyes))}
 
     async def journey(self, asked: Asked, key: str) -> dict[str, Any]:
         """A journey with its live flight and bags, in one snapshot."""
@@ -37,17 +40,19 @@ class Entities:
         parts = Parts(await self._viewing.documents.settle(stored(rows)), rows)
         if ("journey", key) not in parts.settled:
             raise NotFound("journey")
-        await self._owners(asked, JOURNEY_OWNERS, [key], key)
-        eyes = await self._viewing.eyes(asked, parts.texts())
-        return parts.journey(key, asked, eyes, self._viewing)
+        owners = await self._owners(asked, JOURNEY_OWNERS, key)
+        await self._recorded(asked, owners, key)
+        eyes = await self._viewing.eyes(asked, parts.texts(), _known(owners))
+        return parts.journey(key, asked, eyes, self._viewing.permit(asked, owners.values(), eyes), self._viewing)
 
-    async def _owners(self, asked: Asked, statement: str, argument: Any, key: str) -> None:
-        caller = asked.caller
-        if not caller.ways and not caller.own_only:
-            return
-        owners = [row["customer_id"] for row in await self._viewing.store.fetch(statement, argument)]
-        await self._viewing.own(caller, owners)
-        await self._viewing.record(asked, owners or (key,))
+    async def _owners(self, asked: Asked, statement: str, key: str) -> dict[str, Found | None]:
+        owners = await self._viewing.documents.owners(statement, key)
+        await self._viewing.own(asked.caller, owners)
+        return owners
+
+    async def _recorded(self, asked: Asked, owners: Mapping[str, Found | None], key: str) -> None:
+        if asked.caller.ways or asked.caller.own_only:
+            await self._viewing.record(asked, sorted(owners) or (key,))
 
     async def customers(self, asked: Asked, leg: str, cursor: str | None, limit: int) -> dict[str, Any]:
         """Customers of a flight with their journeys on it, by customer id."""
@@ -60,12 +65,20 @@ class Entities:
         documents = await self._viewing.documents.entities("journey", sorted({row["journey"] for row in page}))
         customers = await self._viewing.documents.customers(sorted({row["customer_id"] for row in page}))
         texts = [text for _, _, text in (*documents.values(), *customers.values())]
-        eyes = await self._viewing.eyes(asked, texts, in_list=True)
+        eyes = await self._viewing.eyes(asked, texts, customers.values(), in_list=True)
+
+        def one(entity: str, found: Found | None, permit: Permit) -> dict[str, Any] | None:
+            return None if found is None else self._viewing.shown(entity, found, asked, eyes, permit)
+
+        permits = {id_: self._viewing.permit(asked, (customers.get(id_),), eyes) for id_ in {row["customer_id"] for row in page}}
         items = [
             {
                 "customer_id": row["customer_id"],
-                "profile": self._one("customer", customers.get(row["customer_id"]), asked, eyes),
-                "journey": {"key": row["journey"], **(self._one("journey", documents.get(row["journey"]), asked, eyes) or {})},
+                "profile": one("customer", customers.get(row["customer_id"]), permits[row["customer_id"]]),
+                "journey": {
+                    "key": row["journey"],
+                    **(one("journey", documents.get(row["journey"]), permits[row["customer_id"]]) or {}),
+                },
             }
             for row in page
         ]
@@ -75,15 +88,18 @@ class Entities:
             body["next"] = paging.encode(of, page[-1]["customer_id"], page[-1]["journey"])
         return body
 
-    def _one(self, entity: str, found: Found | None, asked: Asked, eyes: Any) -> dict[str, Any] | None:
-        return None if found is None else self._viewing.shown(entity, found, asked, eyes)
-
     async def timeline(self, entity: str, key: str, cursor: str | None, limit: int, asked: Asked) -> dict[str, Any]:
         """What happened to a flight or a bag; no personal value is in it."""
-        if asked.caller.own_only and entity == "bag":
-            owners = [row["customer_id"] for row in await self._viewing.store.fetch(BAG_OWNERS, key)]
-            await self._viewing.own(asked.caller, owners)
-        page = await self._viewing.lines(entity, [key], f"{entity}/{key}", cursor, limit)
-        if not page["items"] and cursor is None:
+        permit = None
+        if entity == "bag":
+            owners = await self._owners(asked, BAG_OWNERS, key)
+            eyes = await self._viewing.eyes(asked, (), _known(owners))
+            permit = self._viewing.permit(asked, owners.values(), eyes)
+        page = await self._viewing.lines(entity, [key], f"{entity}/{key}", cursor, limit, permit)
+        if not page["items"] and cursor is None and "withheld" not in page:
             raise NotFound(entity)
         return {entity: key, **page}
+
+
+def _known(owners: Mapping[str, Found | None]) -> list[Found]:
+    return [found for found in owners.values() if found is not None]

@@ -10,6 +10,7 @@ import orjson
 from paxtrail.core import outcomes
 from paxtrail.core.records import Json
 from paxtrail.serving.documents import Found
+from paxtrail.serving.permits import Permit
 from paxtrail.serving.viewing import Asked, Eyes, Viewing
 
 
@@ -56,12 +57,14 @@ class Parts:
         bags = [orjson.loads(found[2]) for found in self._of(key, "bag")]
         return outcomes.outcome(journey, outcomes.flight_of(journey, flights), bags, as_of=as_of)
 
-    def journey(self, key: str, asked: Asked, eyes: Eyes, viewing: Viewing) -> dict[str, Any]:
-        """The journey with its parts as the caller sees them."""
+    def journey(self, key: str, asked: Asked, eyes: Eyes, permit: Permit, viewing: Viewing) -> dict[str, Any]:
+        """The journey with its parts as the caller sees them; where nothing of it may leave, not even which flight it is on."""
+        body = {"key": key, "journey": viewing.shown("journey", self.settled["journey", key], asked, eyes, permit)}
+        if permit.refused:
+            return {**body, "flights": [], "bags": [], "outcome": None}
         return {
-            "key": key,
-            "journey": viewing.shown("journey", self.settled["journey", key], asked, eyes),
-            "flights": [viewing.shown("flight", found, asked, eyes) for found in self._of(key, "flight")],
-            "bags": [viewing.shown("bag", found, asked, eyes) for found in self._of(key, "bag")],
+            **body,
+            "flights": [viewing.shown("flight", found, asked, eyes, None) for found in self._of(key, "flight")],
+            "bags": [viewing.shown("bag", found, asked, eyes, permit) for found in self._of(key, "bag")],
             "outcome": self._outcome(key, asked.at),
         }

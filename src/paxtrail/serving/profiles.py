@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from paxtrail.core import outcomes
+from paxtrail.core.consent import Record
+from paxtrail.serving import permits
+from paxtrail.serving.freshness import instant
 from paxtrail.serving.journeys import Parts
 from paxtrail.serving.statements import TOKENS
 from paxtrail.serving.viewing import Asked, Viewing
@@ -22,8 +27,8 @@ class Profiles:
         found = await viewing.documents.customer(token)
         await viewing.own(asked.caller, (found[0],))
         recorded = viewing.record(asked, (found[0],))
-        eyes = await viewing.eyes(asked, (found[2],))
-        body = viewing.shown("customer", found, asked, eyes)
+        eyes = await viewing.eyes(asked, (found[2],), (found,))
+        body = viewing.shown("customer", found, asked, eyes, viewing.permit(asked, (found,), eyes))
         await recorded
         return body
 
@@ -34,18 +39,24 @@ class Profiles:
         await viewing.own(asked.caller, (found[0],))
         recorded = viewing.record(asked, (found[0],))
         parts = Parts(settled, rows)
-        eyes = await viewing.eyes(asked, [found[2], *parts.texts()])
-        journeys = [parts.journey(key, asked, eyes, viewing) for key in parts.keys("journey")]
+        eyes = await viewing.eyes(asked, [found[2], *parts.texts()], (found,))
+        permit = viewing.permit(asked, (found,), eyes)
+        if permit.refused:
+            await recorded
+            nothing = {"journeys": [], "journeys_total": 0, "orders": [], "history": {}}
+            profile = viewing.shown("customer", found, asked, eyes, permit)
+            return {"customer_id": found[0], "version": found[1], "profile": profile, **nothing}
+        journeys = [parts.journey(key, asked, eyes, permit, viewing) for key in parts.keys("journey")]
         journeys.sort(key=_when, reverse=True)
         before = outcomes.unite(parts.histories)
         since = outcomes.history(j["outcome"] for j in journeys if j["outcome"] is not None and not parts.is_published(j["key"]))
         body = {
             "customer_id": found[0],
             "version": found[1],
-            "profile": viewing.shown("customer", found, asked, eyes),
+            "profile": viewing.shown("customer", found, asked, eyes, permit),
             "journeys": journeys,
             "journeys_total": parts.total,
-            "orders": [viewing.shown("order", settled["order", key], asked, eyes) for key in parts.keys("order")],
+            "orders": [viewing.shown("order", settled["order", key], asked, eyes, permit) for key in parts.keys("order")],
             "history": {
                 "up_to_cut": outcomes.totals(before),
                 "since": outcomes.totals(since),
@@ -58,13 +69,40 @@ class Profiles:
     async def timeline(self, asked: Asked, token: str, cursor: str | None, limit: int) -> dict[str, Any]:
         """What happened to this customer, newest first."""
         viewing = self._viewing
-        customer = await viewing.documents.known_customer_id(token)
+        found = await viewing.documents.customer(token)
+        customer = found[0]
         await viewing.own(asked.caller, (customer,))
         recorded = viewing.record(asked, (customer,))
         tokens = [row["token"] for row in await viewing.store.fetch(TOKENS, customer)]
-        page = await viewing.lines("profile", tokens, f"profile/{customer}", cursor, limit)
+        permit = viewing.permit(asked, (found,), await viewing.eyes(asked, (), (found,)))
+        page = await viewing.lines("profile", tokens, f"profile/{customer}", cursor, limit, permit)
         await recorded
         return {"customer_id": customer, **page}
+
+    async def consents(self, asked: Asked, token: str) -> dict[str, Any]:
+        """What each purpose is decided to now, and the acts this follows from, newest first."""
+        viewing = self._viewing
+        found = await viewing.documents.customer(token)
+        await viewing.own(asked.caller, (found[0],))
+        recorded = viewing.record(asked, (found[0],))
+        eyes = await viewing.eyes(asked, (), (found,), deciding=True)
+        body: dict[str, Any] = {"customer_id": found[0], "version": found[1]}
+        if refused := viewing.permit(asked, (found,), eyes).refused:
+            body |= {"decisions": [], "history": [], "withheld": refused}
+        else:
+            who = permits.subject(orjson.loads(found[2]), eyes, asked.at)
+            acts = {act.record_id: act for one in who.ledgers for act in one}
+            body["decisions"] = [{**one._asdict(), "channel": channel} for one, channel in permits.decisions(viewing.rules, who, asked.at)]
+            body["history"] = [_act(act) for act in sorted(acts.values(), key=lambda act: (act.at, act.record_id), reverse=True)]
+        await recorded
+        return body
+
+
+def _act(act: Record) -> dict[str, Any]:
+    details = {name: value for name, value in act.details.items() if value is not None}
+    times = {"at": instant(act.at), "recorded_at": instant(act.recorded_at), "expires_at": act.expires_at and instant(act.expires_at)}
+    names = {"record_id": act.record_id, "purpose": act.purpose, "channel": act.channel, "status": act.status, "by": act.by}
+    return {**names, **times, **details}
 
 
 def _when(journey: dict[str, Any]) -> tuple[int, str, str]:

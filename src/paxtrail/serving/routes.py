@@ -124,6 +124,13 @@ async def view_profile(request: Request, customer_id: CustomerId) -> Response:
     return _answer(request, asked, body, location=_moved(customer_id, body, "/360"))
 
 
+async def profile_consents(request: Request, customer_id: CustomerId) -> Response:
+    """What each purpose is decided to now, with the reason and the rule; and the acts of consent this follows from, newest first."""
+    asked = _asked(request)
+    body = await _serving(request).profiles.consents(asked, customer_id)
+    return _answer(request, asked, body, location=_moved(customer_id, body, "/consents"))
+
+
 def _moved(given: str, body: dict[str, Any], rest: str) -> str | None:
     current = body["customer_id"]
     return None if current == given else f"/v1/profiles/{current}{rest}"
@@ -249,6 +256,7 @@ ROUTES: tuple[tuple[str, str, str, Callable[..., Any], str], ...] = (
     ("profiles.read", "GET", "/v1/profiles/{customer_id}", read_profile, "Profile"),
     ("profiles.view", "GET", "/v1/profiles/{customer_id}/360", view_profile, "View"),
     ("profiles.timeline", "GET", "/v1/profiles/{customer_id}/timeline", profile_timeline, "Timeline"),
+    ("profiles.consents", "GET", "/v1/profiles/{customer_id}/consents", profile_consents, "Consents"),
     ("profiles.lookup", "POST", "/v1/profiles/lookup", lookup, "Matches"),
     ("profiles.batch", "POST", "/v1/profiles/batch", batch, "BatchAnswer"),
     ("journeys.read", "GET", "/v1/journeys/{key}", read_journey, "Journey"),

@@ -73,8 +73,14 @@ class Search:
     async def _shown(self, asked: Asked, customers: list[str]) -> dict[str, dict[str, Any]]:
         recorded = self._viewing.record(asked, customers)
         found = await self._viewing.documents.customers(customers)
-        eyes = await self._viewing.eyes(asked, [text for _, _, text in found.values()], in_list=True)
-        shown = {customer: self._viewing.shown("customer", document, asked, eyes) for customer, document in found.items()}
+        eyes = await self._viewing.eyes(asked, [text for _, _, text in found.values()], found.values(), in_list=True)
+        permits = {customer: self._viewing.permit(asked, (document,), eyes) for customer, document in found.items()}
+        # Who had processing restricted is not to be found (GDPR Art. 18) but by who answers for the data.
+        shown = {
+            customer: self._viewing.shown("customer", document, asked, eyes, permits[customer])
+            for customer, document in found.items()
+            if not permits[customer].refused
+        }
         await recorded
         return shown
 

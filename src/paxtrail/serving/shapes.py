@@ -18,6 +18,11 @@ details (RFC 9457). `ETag` covers everything in an answer except `as_of` and `fr
 _TEXT = {"type": "string"}
 _WHOLE = {"type": "integer"}
 _MOMENT = {"as_of": {"type": "string", "format": "date-time"}, "freshness": {"$ref": "#/components/schemas/Freshness"}}
+_WITHHELD = {
+    "type": "array",
+    "description": "Fields that consent keeps back for the stated purpose (`*`: all of them), and why.",
+    "items": {"$ref": "#/components/schemas/Withheld"},
+}
 _ID = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 
 
@@ -46,6 +51,32 @@ _COLLECTED = {
     ),
 }
 SCHEMAS: dict[str, dict[str, Any]] = {
+    "Withheld": _object({"field": _TEXT, "purpose": _TEXT, "reason": _TEXT}, {"type": _TEXT}),
+    "ConsentDecision": _object(
+        {
+            "purpose": _TEXT,
+            "channel": _TEXT,
+            "allowed": {"type": "boolean"},
+            "reason": _TEXT,
+            "record_id": {"type": ["string", "null"]},
+            "rule": _TEXT,
+        },
+        about="`reason` is a stable code; `rule` the version of the rules (conf/consent.toml).",
+    ),
+    "ConsentAct": _object(
+        {
+            "record_id": _TEXT,
+            "purpose": _TEXT,
+            "channel": _TEXT,
+            "status": _TEXT,
+            "by": _TEXT,
+            "at": _TEXT,
+            "recorded_at": _TEXT,
+            "expires_at": {"type": ["string", "null"]},
+        },
+        dict.fromkeys(("source", "mechanism", "method", "via", "notice", "notice_version", "language", "evidence"), _TEXT),
+        "The newest act of its purpose, channel, status and speaker; all of them are in the timeline.",
+    ),
     "Problem": _object(
         {"type": _TEXT, "title": _TEXT, "status": _WHOLE, "code": _TEXT},
         {"detail": _TEXT, "errors": _list(_object({"at": _TEXT, "kind": _TEXT}))},
@@ -61,10 +92,12 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Document": {
         "type": "object",
         "description": "Attributes as in docs/dictionary.md; what the caller's role may not see is absent or null.",
-        "properties": {"version": _WHOLE},
+        "properties": {"version": _WHOLE, "withheld": _WITHHELD},
     },
     "CustomerDocument": _object(
-        {"customer_id": _ID, "version": _WHOLE}, about="A customer's attributes; what the role may not see is absent or null."
+        {"customer_id": _ID, "version": _WHOLE},
+        {"withheld": _WITHHELD},
+        "A customer's attributes; what the role may not see is absent or null, what consent keeps back is named in `withheld`.",
     ),
     "Profile": {"allOf": [_ref("CustomerDocument"), _object(_MOMENT)]},
     "JourneyParts": _object(
@@ -82,6 +115,16 @@ SCHEMAS: dict[str, dict[str, Any]] = {
             "history": {"type": "object"},
             **_MOMENT,
         }
+    ),
+    "Consents": _object(
+        {
+            "customer_id": _ID,
+            "version": _WHOLE,
+            "decisions": _list(_ref("ConsentDecision")),
+            "history": _list(_ref("ConsentAct")),
+            **_MOMENT,
+        },
+        {"withheld": _WITHHELD},
     ),
     "Matches": _object({"matches": _list(_ref("CustomerDocument")), **_MOMENT}),
     "BatchAnswer": _object(
@@ -109,7 +152,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "CollectedNone": {"allOf": [_ref("Problem"), _object(_COLLECTED)]},
     "Timeline": _object(
         {"items": _list(_object({"event_id": _TEXT, "at": _TEXT, "type": _TEXT, "brief": {"type": "object"}})), **_MOMENT},
-        {"customer_id": _ID, "flight": _TEXT, "bag": _TEXT, "next": _TEXT},
+        {"customer_id": _ID, "flight": _TEXT, "bag": _TEXT, "next": _TEXT, "withheld": _WITHHELD},
     ),
 }
 _PURPOSE = {

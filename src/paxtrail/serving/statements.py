@@ -48,17 +48,30 @@ ENTITY = f"with e as (select $1::text as entity, $3::text as key) {_STORED}"
 
 ENTITIES = f"with e as materialized (select * from unnest($1::text[], $3::text[]) as k(entity, key)) {_STORED}"
 
-JOURNEY_OWNERS = """
-select distinct l.customer_id from relations r join links l on l.token = r.from_key
-where r.to_kind = 'journey' and r.to_key = any($1::text[]) and r.kind = 'travels' and r.from_kind = 'profile'
+_OWNERS = """
+select k.key, v.version, d.document
+from k
+left join versions v on v.entity = 'customer' and v.key = k.key
+left join documents d on d.entity = 'customer' and d.key = k.key and d.version = v.version and d.digest = $2
 """
 
-BAG_OWNERS = """
-select distinct l.customer_id
-from relations c
-join relations r on r.to_kind = 'journey' and r.to_key = c.from_key and r.kind = 'travels' and r.from_kind = 'profile'
-join links l on l.token = r.from_key
-where c.to_kind = 'bag' and c.to_key = $1 and c.kind = 'carries' and c.from_kind = 'journey'
+JOURNEY_OWNERS = f"""
+with k as materialized (
+  select distinct l.customer_id as key from relations r join links l on l.token = r.from_key
+  where r.to_kind = 'journey' and r.to_key = $1 and r.kind = 'travels' and r.from_kind = 'profile'
+)
+{_OWNERS}
+"""
+
+BAG_OWNERS = f"""
+with k as materialized (
+  select distinct l.customer_id as key
+  from relations c
+  join relations r on r.to_kind = 'journey' and r.to_key = c.from_key and r.kind = 'travels' and r.from_kind = 'profile'
+  join links l on l.token = r.from_key
+  where c.to_kind = 'bag' and c.to_key = $1 and c.kind = 'carries' and c.from_kind = 'journey'
+)
+{_OWNERS}
 """
 
 _JOURNEY_PARTS = """

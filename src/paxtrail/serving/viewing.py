@@ -12,12 +12,14 @@ import orjson
 from paxtrail.adapters.vault import AsyncVault
 from paxtrail.core import identity, views
 from paxtrail.core.attributes import AttributeTable
+from paxtrail.core.consent_rules import Rules
 from paxtrail.core.records import Identifier
-from paxtrail.errors import NotFound
-from paxtrail.serving import paging, seeing
-from paxtrail.serving.access import Caller
+from paxtrail.errors import NotFound, Unavailable
+from paxtrail.serving import paging, permits, seeing
+from paxtrail.serving.access import Caller, Way
 from paxtrail.serving.documents import Documents, Found
 from paxtrail.serving.freshness import instant
+from paxtrail.serving.permits import Permit
 from paxtrail.serving.reads import Read, ReadLog
 from paxtrail.serving.statements import TIMELINE
 from paxtrail.serving.store import Store, guarded
@@ -40,13 +42,22 @@ class Asked:
 class Viewing:
     """Shared by the services of the API."""
 
-    def __init__(self, store: Store, vault: AsyncVault, documents: Documents, reads: ReadLog, tables: Mapping[str, AttributeTable]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        vault: AsyncVault,
+        documents: Documents,
+        reads: ReadLog,
+        tables: Mapping[str, AttributeTable],
+        rules: Rules,
+    ) -> None:
         self.store = store
         self.documents = documents
         self._vault = vault
         self._keys: Together[str, bytes | None] = Together(lambda tokens: guarded(vault.keys(tokens)))
         self._reads = reads
         self._profile = tables["profile"]
+        self.rules = rules
 
     def record(self, asked: Asked, customers: Sequence[str]) -> Awaitable[None]:
         """Begins to record a read; the answer must await what this returns, and may be prepared meanwhile."""
@@ -68,21 +79,45 @@ class Viewing:
         if token is None or (await self.documents.customer_id(token)) not in customers:
             raise NotFound("customer")
 
-    async def eyes(self, asked: Asked, texts: Iterable[str], *, in_list: bool = False) -> Eyes:
-        """What opens the sealed values of these documents for the caller; Unavailable if keys are needed and the vault does not answer."""
+    async def eyes(
+        self, asked: Asked, texts: Iterable[str], subjects: Iterable[Found] = (), *, in_list: bool = False, deciding: bool = False
+    ) -> Eyes:
+        """What opens the sealed values of these documents for the caller, and the birth dates of `subjects` to decide about them.
+
+        Unavailable if the caller sees sealed values and the vault does not answer; if keys were for deciding only, nobody's age is known.
+        """
         ways = asked.caller.list_ways if in_list else asked.caller.ways
         owners = seeing.owners(ways, texts)
-        return seeing.Eyes(ways, await self._keys.get(owners) if owners else {})
+        born: dict[str, Way] = {"birth_date": "show"} if deciding or permits.asks(self.rules, asked.caller.purpose) else {}
+        wanted = owners | seeing.owners(born, (found[2] for found in subjects))
+        try:
+            return seeing.Eyes(ways, await self._keys.get(wanted) if wanted else {})
+        except Unavailable:
+            if owners:
+                raise
+            return seeing.Eyes(ways, {})
 
-    def shown(self, entity: str, found: Found, asked: Asked, eyes: Eyes) -> dict[str, Any]:
-        """The document as this caller sees it now."""
+    def permit(self, asked: Asked, subjects: Iterable[Found | None], eyes: Eyes) -> Permit:
+        """What may leave for the caller's purpose of documents about these customers (None: one that cannot be read now)."""
+        who = [permits.subject(None if found is None else orjson.loads(found[2]), eyes, asked.at) for found in subjects]
+        return Permit(self.rules, asked.caller.purpose, who, asked.at)
+
+    def shown(self, entity: str, found: Found, asked: Asked, eyes: Eyes, permit: Permit | None) -> dict[str, Any]:
+        """The document as this caller sees it now, and in `withheld` why fields are left out. The one way out for what is known of a
+        person; `permit` is None for flights only, which are nobody's."""
         table = self._profile if entity == "customer" else None
-        document = views.present(orjson.loads(found[2]), table, unseal=eyes, as_of=asked.at, internal=asked.caller.internal)
-        document["version"] = found[1]
-        return document
+        document = orjson.loads(found[2])
+        document, withheld = (document, None) if permit is None else permit.released(entity, document)
+        body = views.present(document, table, unseal=eyes, as_of=asked.at, internal=asked.caller.internal)
+        if withheld:
+            body["withheld"] = withheld
+        body["version"] = found[1]
+        return body
 
-    async def lines(self, entity: str, keys: Sequence[str], of: str, cursor: str | None, limit: int) -> dict[str, Any]:
-        """One page of a timeline, newest first; `next` is absent on the last page."""
+    async def lines(
+        self, entity: str, keys: Sequence[str], of: str, cursor: str | None, limit: int, permit: Permit | None
+    ) -> dict[str, Any]:
+        """One page of a timeline, newest first; `next` is absent on the last page. `permit` as for `shown`."""
         place: Sequence[str | int] = (_AFTER_ALL, "") if cursor is None else paging.decode(of, cursor, int, str)
         rows = await self.store.fetch(TIMELINE, entity, list(keys), *place, limit + 1)
         items = [
@@ -90,6 +125,10 @@ class Viewing:
             for row in rows[:limit]
         ]
         page: dict[str, Any] = {"items": items}
+        if permit is not None:
+            page["items"], withheld = permit.lines(items)
+            if withheld:
+                page["withheld"] = withheld
         if len(rows) > limit:
             page["next"] = paging.encode(of, rows[limit - 1]["event_time"], rows[limit - 1]["event_id"])
         return page
