@@ -88,7 +88,7 @@ def key(purpose: str, channel: str, status: str, by: str) -> str:
 def subject(known: Mapping[str, Json], ledgers: Iterable[Iterable[Mapping[str, Json]]], opened: Callable[[str], Json], at: int) -> Subject:
     """The person a profile's attributes and ledgers tell of; `opened` answers a sealed value, or None where it cannot be opened."""
     sealed = known.get("birth_date")
-    born = opened(sealed) if is_sealed(sealed) else sealed
+    born = opened(str(sealed)) if is_sealed(sealed) else sealed
     acts = tuple(ledger(entries) for entries in ledgers)
     return Subject(acts, _place(known), age(born, at) if isinstance(born, str) else None, age_hidden=bool(sealed) and born is None)
 

@@ -1,0 +1,134 @@
+"""The subject's side of reads: over roles, purposes and what the person said, exactly what may leave does, and the rest is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.serving.world import SUBJECT, TAG, Client, World, account, app_search, texts
+
+from paxtrail.core import consent
+from paxtrail.serving import access
+from paxtrail.settings import ROOT
+
+TABLE = access.load(ROOT / "conf")
+SEARCHES = {"searches", "routes", "recent_searches"}
+ACTS: dict[str, list[dict[str, Any]]] = {
+    "nothing": [],
+    "objection to profiling": [{"purpose": "personalisation", "status": "objected"}],
+    "objection to analysis": [{"purpose": "analysis", "status": "objected"}],
+    "restriction": [{"purpose": "all", "status": "restricted"}],
+    "sensitive data": [{"purpose": "sensitive_data", "status": "given", "mechanism": "opt_in"}],
+    "sensitive data that ran out": [
+        {"purpose": "sensitive_data", "status": "given", "mechanism": "opt_in", "expiresAt": "2013-02-04T00:00:00Z"}
+    ],
+}  # fmt: skip
+PURPOSES = [(role, purpose) for role, rule in TABLE.roles.items() for purpose in rule.purposes if role != "source"]
+WHOLE = ("self_service", "data_protection")
+
+
+def said(*acts: dict[str, Any], at: str = "2013-02-03T00:00:00Z") -> tuple[str, dict[str, Any]]:
+    return "loyalty", {"event": "consent_changed", "account": {"airline": "UA", "number": "AB123456"}, "at": at, "consents": list(acts)}
+
+
+def speak(world: World, acts: list[dict[str, Any]]) -> None:
+    """John lives in Germany, likes a kosher meal, has searched, and says this."""
+    member = account(sequence=2, residence="DE", birthDate="1970-01-02") | {"at": "2013-02-02T00:00:00Z"}
+    world.feed(("loyalty", member | {"preferences": {"meal": "KSML"}}), *([said(*acts)] if acts else []))
+
+
+async def ask(api: Client, world: World, path: str, role: str, purpose: str) -> dict[str, Any]:
+    answer = await api.http.get(path, headers=world.headers(role, purpose, subject=SUBJECT))
+    assert answer.status_code in (200, 403), answer.text
+    body: dict[str, Any] = answer.json()
+    return body if answer.status_code == 200 else {}
+
+
+@pytest.mark.parametrize("state", ACTS)
+async def test_exactly_what_the_person_allows_leaves_for_each_role_and_purpose(api: Client, world: World, state: str) -> None:
+    """Expectations are written out here, not taken from the rules: John is a European adult."""
+    speak(world, ACTS[state])
+    customer = world.customer()
+    journey = world.journey(customer)
+    paths = {"profile": f"/v1/profiles/{customer}", "journey": f"/v1/journeys/{journey}", "bag": f"/v1/bags/{TAG}"}
+    for role, purpose in PURPOSES:
+        found = {name: await ask(api, world, path, role, purpose) for name, path in paths.items()}
+        refused = (
+            "restricted" if state == "restriction" else "objection" if (state, purpose) == ("objection to analysis", "analysis") else ""
+        )
+        if refused and purpose not in WHOLE:
+            for body in (found["profile"], found["journey"].get("journey"), found["bag"]):
+                if body:
+                    assert [line["reason"] for line in body["withheld"]] == [refused], (role, purpose)
+                    assert set(body) <= {"entity", "customer_id", "key", "bag", "version", "withheld", "as_of", "freshness"}
+            assert found["journey"].get("flights", []) == found["journey"].get("bags", []) == []
+            continue
+        assert found["journey"]["journey"]["status"] and found["bag"]["custody"], (role, purpose)
+        if not found["profile"]:
+            continue
+        attributes, withheld = found["profile"]["attributes"], found["profile"].get("withheld", [])
+        profiling = state != "objection to profiling" or purpose in WHOLE
+        sensitive = state == "sensitive data" or purpose in (*WHOLE, "care", "disruption")
+        expected = {} if profiling else dict.fromkeys((*SEARCHES, "interactions"), "objection")
+        if not sensitive:
+            reason = "expired" if state.endswith("ran out") else "default:opt_in"
+            expected |= dict.fromkeys(("meal_preference", "care_requests"), reason)
+        assert {line["field"]: line["reason"] for line in withheld} == expected, (role, purpose)
+        assert not set(expected) - {"interactions"} & set(attributes)
+        seen = {entry["what"] for entry in attributes.get("interactions", ())}
+        assert ("search.performed" in seen) == (profiling and role != "channel"), (role, purpose)
+        if TABLE.roles[role].classes.get("internal") == "show":
+            assert SEARCHES & set(attributes) == (SEARCHES if profiling else set()), (role, purpose)
+
+
+async def test_a_read_that_skips_the_decision_would_be_noticed(api: Client, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = consent.decide
+    monkeypatch.setattr(consent, "decide", lambda *given, **named: real(*given, **named)._replace(allowed=True))
+    with pytest.raises((AssertionError, KeyError)):
+        await test_exactly_what_the_person_allows_leaves_for_each_role_and_purpose(api, world, "restriction")
+
+
+async def test_a_timeline_leaves_out_searches_of_who_objected_and_says_so(api: Client, world: World) -> None:
+    path = f"/v1/profiles/{world.customer()}/timeline"
+    assert "search.performed" in set(texts((await api.get(path)).json()["items"]))
+    speak(world, ACTS["objection to profiling"])
+    body = (await api.get(path)).json()
+    assert "search.performed" not in set(texts(body["items"])) and body["items"]
+    assert body["withheld"] == [{"field": "items", "purpose": "personalisation", "reason": "objection", "type": "search.performed"}]
+
+
+async def test_who_had_processing_restricted_is_found_by_the_office_of_data_protection_only(api: Client, world: World) -> None:
+    sought = {"namespace": "loyalty", "value": "UA|AB123456"}
+    speak(world, ACTS["restriction"])
+    assert (await api.post("/v1/profiles/lookup", sought)).json()["matches"] == []
+    assert len((await api.post("/v1/profiles/lookup", sought, "dpo")).json()["matches"]) == 1
+    view = (await api.get(f"/v1/profiles/{world.customer()}/360")).json()
+    assert view["journeys"] == view["orders"] == [] and view["profile"]["withheld"][0]["reason"] == "restricted"
+
+
+async def test_the_tag_of_an_answer_changes_with_what_the_person_says(api: Client, world: World) -> None:
+    path = f"/v1/profiles/{world.customer()}"
+    speak(world, [])
+    before = (await api.get(path)).headers["etag"]
+    assert (await api.get(path, headers={"if-none-match": before})).status_code == 304
+    world.feed(said(*ACTS["objection to profiling"]))
+    assert (await api.get(path, headers={"if-none-match": before})).status_code == 200
+
+
+async def test_decisions_and_acts_are_told_by_purpose_and_channel(api: Client, world: World) -> None:
+    given = {"purpose": "marketing", "status": "given", "channel": "email", "mechanism": "opt_in", "noticeVersion": "2013-01"}
+    speak(world, [given, {"purpose": "partner_sharing", "status": "refused"}])
+    for role in ("agent", "dpo"):
+        body = (await api.get(f"/v1/profiles/{world.customer()}/consents", role)).json()
+        found = {(one["purpose"], one["channel"]): (one["allowed"], one["reason"]) for one in body["decisions"]}
+        assert found["marketing", "email"] == (True, "given") and found["marketing", "sms"] == (False, "default:opt_in")
+        assert found["partner_sharing", "any"] == (False, "refused")
+        assert found["personalisation", "any"] == (True, "default:legitimate_interest")
+        assert [act["purpose"] for act in body["history"]] == ["partner_sharing", "marketing"]
+        assert body["history"][1]["notice_version"] == "2013-01" and body["history"][1]["at"] == "2013-02-03T00:00:00.000Z"
+
+
+async def test_a_signal_under_one_account_counts_for_the_customer_it_is_linked_to(api: Client, world: World) -> None:
+    world.feed(("booking", app_search(SUBJECT, world.settings.api.issuer) | {"gpc": True, "at": "2013-02-08T11:00:00Z"}))
+    body = (await api.get(f"/v1/profiles/{world.customer()}/consents")).json()
+    assert {one["reason"] for one in body["decisions"] if one["purpose"] == "partner_sharing"} == {"gpc"}
