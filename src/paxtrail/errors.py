@@ -6,6 +6,7 @@ PaxtrailError                 something is wrong that a person can act on; `code
 ├── TableLocked               another process writes this Delta table
 ├── Unavailable               a part (vault, serving store, broker) does not answer: try again later
 ├── EpochRefused              a publication is not newer than what is served
+├── GateRed                   a batch run failed its quality gate and is not published
 ├── NotFound                  no such customer, flight, bag, run …
 ├── Unauthenticated           a caller's token is missing or not accepted (code says why)
 ├── Forbidden                 this caller may not do this (code says why: scope, role, purpose …)
@@ -45,6 +46,10 @@ class Unavailable(PaxtrailError):
 
 class EpochRefused(PaxtrailError):
     code = "epoch_refused"
+
+
+class GateRed(PaxtrailError):
+    code = "gate_red"
 
 
 class NotFound(PaxtrailError):

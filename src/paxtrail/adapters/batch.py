@@ -1,4 +1,4 @@
-"""A whole batch run: cut, events, links, states, outcomes, publication, in one process; each step finds what it did before."""
+"""A whole batch run: cut, events, links, states, outcomes, gate, publication, in one process; each step finds what it did before."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from paxtrail.adapters import configuration, lake, postgres, silver
+from paxtrail.adapters import configuration, lake, postgres, quality, silver
 from paxtrail.adapters.cuts import open_cut
 from paxtrail.adapters.publication import Counts, Publication, run_of
 from paxtrail.adapters.relationships import publish_relationships
@@ -24,7 +24,7 @@ def run_batch(settings: Settings, run_id: str, *, full: bool = False) -> dict[st
     with lake.locked("batch", settings):
         cut_open(settings, run_id)
         with silver.opened(settings, run_id, f"batch-{run_id}") as job:
-            made = make(job, full=full)
+            made = make(job, full=full) | {"gate": quality.ask(job)}
         return {"run": run_id, "epoch": job.cut.epoch, **made, "publication": publish(settings, run_id)}
 
 
@@ -35,7 +35,7 @@ def cut_open(settings: Settings, run_id: str, *, cut_time: int | None = None) ->
 
 
 def make(job: Job, *, full: bool = False) -> dict[str, Any]:
-    """Everything of a run but its publication."""
+    """Everything of a run but its gate and its publication."""
     return {
         "events": take_in(job),
         "links": connect(job, full=full),

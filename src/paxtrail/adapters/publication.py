@@ -17,7 +17,7 @@ from paxtrail.adapters.ranges import Published, Range, ranges
 from paxtrail.adapters.serving_store import SESSION, Changes, bump
 from paxtrail.core.attributes import AttributeTable
 from paxtrail.core.folds import unite, view
-from paxtrail.errors import EpochRefused, NotFound, PaxtrailError
+from paxtrail.errors import EpochRefused, GateRed, NotFound, PaxtrailError
 from paxtrail.settings import Settings
 from paxtrail.tables.silver import CORRECTIONS, STATES
 
@@ -76,13 +76,15 @@ class Run:
 def run_of(connection: psycopg.Connection[Any], run_id: str) -> Run:
     """The finished batch run; NotFound where its states were never made."""
     rows = connection.execute(
-        "SELECT r.run_id, c.epoch, c.cut_time, r.states_version, r.mode, r.digests FROM batch_runs r JOIN cuts c USING (run_id)"
+        "SELECT r.run_id, c.epoch, c.cut_time, r.states_version, r.mode, r.digests, r.gate FROM batch_runs r JOIN cuts c USING (run_id)"
         " WHERE c.epoch <= (SELECT epoch FROM cuts WHERE run_id = %s) ORDER BY c.epoch",
         (run_id,),
     ).fetchall()
     if not rows or rows[-1][0] != run_id:
         raise NotFound(f"run {run_id} has no states yet: paxtrail batch run --run {run_id}")
-    _, epoch, cut_time, states_version, _, _ = rows[-1]
+    _, epoch, cut_time, states_version, _, _, gate = rows[-1]
+    if gate == "red":
+        raise GateRed(f"run {run_id} failed its quality gate; mend what it names and ask again: paxtrail batch run --run {run_id}")
     return Run(run_id, epoch, cut_time, states_version, {r[1]: r[4] for r in rows}, {r[1]: r[5] for r in rows})
 
 

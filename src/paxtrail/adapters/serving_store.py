@@ -95,7 +95,7 @@ def commit(connection: psycopg.Connection[Any], batch: Batch, tables: Mapping[st
         apply(cursor, epoch, batch.rows, tables, batch.seq)
         write_ledger(cursor, batch.ledger)
         appended()
-        mark(cursor, batch.lane, batch.seq, epoch, batch.offsets)
+        mark(cursor, batch.lane, batch.seq, epoch, batch.offsets, ledger=batch.ledger)
     return True
 
 
@@ -111,11 +111,14 @@ def apply(cursor: Cursor, epoch: int, rows: Sequence[Row], tables: Mapping[str, 
     bump(cursor, changes, seq)
 
 
-def mark(cursor: Cursor, lane: str, seq: int, epoch: int, offsets: Mapping[str, Any], part: int = -1) -> None:
-    """The commit row of a micro-batch, or of one part of it."""
+def mark(
+    cursor: Cursor, lane: str, seq: int, epoch: int, offsets: Mapping[str, Any], *, part: int = -1, ledger: Iterable[LedgerLine] = ()
+) -> None:
+    """The commit row of a micro-batch, or of one part of it; the whole one's says how many events it has in bronze."""
+    events = sum(line.events for line in ledger) if part < 0 else None
     cursor.execute(
-        "insert into stream_commit (lane, seq, part, epoch, offsets) values (%s, %s, %s, %s, %s)",
-        (lane, seq, part, epoch, orjson.dumps(offsets).decode()),
+        "insert into stream_commit (lane, seq, part, epoch, offsets, events) values (%s, %s, %s, %s, %s, %s)",
+        (lane, seq, part, epoch, orjson.dumps(offsets).decode(), events),
     )
 
 

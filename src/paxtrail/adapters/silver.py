@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from paxtrail.adapters import lake, postgres
 from paxtrail.adapters.cuts import Cut, cut_of
 from paxtrail.adapters.spark import session
-from paxtrail.errors import EpochRefused
+from paxtrail.errors import EpochRefused, PaxtrailError
 from paxtrail.settings import Settings
 from paxtrail.tables.contracts import Table
 
@@ -53,8 +54,12 @@ def run_step(about: str, step: Callable[..., Mapping[str, Any]], *, can_be_full:
         parser.add_argument("--full", action="store_true", help="from all events, whatever was made before")
     arguments = vars(parser.parse_args())
     run_id = arguments.pop("run")
-    with opened(Settings.load(), run_id, f"{step.__name__}-{run_id}") as job:
-        print(orjson.dumps(step(job, **arguments), option=orjson.OPT_SORT_KEYS).decode())
+    try:
+        with opened(Settings.load(), run_id, f"{step.__name__}-{run_id}") as job:
+            print(orjson.dumps(step(job, **arguments), option=orjson.OPT_SORT_KEYS).decode())
+    except PaxtrailError as error:
+        print(f"error: {error.code}: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

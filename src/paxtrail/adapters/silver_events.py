@@ -18,7 +18,7 @@ from paxtrail.transforms import events
 
 def take_in(job: Job) -> dict[str, int]:
     """Counts of what the cut added; zeros where silver.events has it already (also where a later cut took it in)."""
-    counts = {"rows": 0, "new": 0, "replaces": 0, "dropped": 0}
+    counts = {"rows": 0, "new": 0, "replaces": 0, "dropped": 0, "revised": 0}
     with lake.locked(EVENTS.name, job.settings), lake.locked(CORRECTIONS.name, job.settings):
         taken_until = max(silver.done(EVENTS, job.settings), 0)
         if taken_until >= job.cut.epoch:
@@ -26,9 +26,11 @@ def take_in(job: Job) -> dict[str, int]:
         known = silver.read(job, EVENTS)
         judgement = events.judged(_covered(job, taken_until), known_records(job, known)).persist(StorageLevel.MEMORY_AND_DISK)
         try:
-            for row in judgement.groupBy("fate").count().collect():
-                counts[row["fate"]] = row["count"]
+            for row in events.fates(judgement).collect():
+                counts[row["fate"]] = row["rows"]
+                counts["revised"] += row["revised"]
             counts["rows"] = counts["new"] + counts["replaces"] + counts["dropped"]
+            about = counts | {"after_epoch": taken_until}
             taken = events.taken(judgement, job.cut.epoch)
             old = events.replaced(judgement, known)
             silver.ensure(job.spark, CORRECTIONS, job.settings)
@@ -37,9 +39,9 @@ def take_in(job: Job) -> dict[str, int]:
                 silver.write(job, CORRECTIONS, events.corrected(judgement, old, job.cut.epoch), mode="append")
             if counts["replaces"]:
                 gone = old.join(taken.select("event_id"), "event_id", "left_anti")
-                silver.merge(job, EVENTS, taken, gone, about=counts)
+                silver.merge(job, EVENTS, taken, gone, about=about)
             else:
-                silver.write(job, EVENTS, taken, mode="append", about=counts)
+                silver.write(job, EVENTS, taken, mode="append", about=about)
         finally:
             judgement.unpersist()
     return counts

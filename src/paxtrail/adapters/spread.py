@@ -64,7 +64,7 @@ def end(
     """The last transaction: the ledger and the commit row."""
     with connection.transaction(), connection.cursor() as cursor:
         write_ledger(cursor, ledger)
-        mark(cursor, lane, seq, epoch, offsets)
+        mark(cursor, lane, seq, epoch, offsets, ledger=ledger)
 
 
 def part_of(kind: str, key: str, parts: int) -> int:

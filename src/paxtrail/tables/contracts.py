@@ -12,13 +12,28 @@ RELATIONS = "array<struct<from_kind:string,from_key:string,kind:string,to_kind:s
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column; `type` is a Spark SQL type. `stats` False keeps its values out of Delta's statistics."""
+    """One column; `type` is a Spark SQL type. `stats` False keeps its values out of Delta's statistics.
+
+    `low` and `high` bound its values (of the column's unit), `allowed` names them all; the quality gate asks for what stands here.
+    """
 
     name: str
     type: str
     about: str
     nullable: bool = True
     stats: bool = False
+    low: int | None = None
+    high: int | None = None
+    allowed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A rule about rows that no single column's bounds can say; `holds` is a Spark SQL condition, and a null is no offence."""
+
+    name: str
+    about: str
+    holds: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +47,7 @@ class Table:
     retention: str
     columns: tuple[Column, ...]
     partitioned_by: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()
 
     def path(self, lake: Path) -> str:
         """Folder of the table: bronze.events -> <lake>/bronze/events."""

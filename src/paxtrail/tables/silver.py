@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from paxtrail.tables.contracts import ENTITIES, IDENTIFIERS, Column, Table
+from paxtrail.tables.contracts import ENTITIES, IDENTIFIERS, Check, Column, Table
 from paxtrail.tables.contracts import RELATIONS as RELATION_LIST
+
+FOLDED = ("profile", "flight", "bag", "order", "journey")
+KINDS = (*FOLDED, "outcome", "history")
+SECOND = 1_000_000
+EARLIEST, LATEST = 946_684_800 * SECOND, 4_133_980_800 * SECOND
+"""2000 to 2100, µs UTC."""
 
 EVENTS = Table(
     name="silver.events",
@@ -13,22 +19,26 @@ EVENTS = Table(
     retention="conf/retention.toml: `days` of its source, or of a class it holds; folded into silver.frozen first",
     columns=(
         Column("event_id", "string", "see bronze.events", False),
-        Column("revision", "int", "highest revision seen", False),
+        Column("revision", "int", "highest revision seen", False, low=0),
         Column("lane", "string", "lane it came by", False),
-        Column("seq", "bigint", "micro-batch it came by", False, stats=True),
-        Column("epoch", "bigint", "epoch whose cut took it in", False, stats=True),
+        Column("seq", "bigint", "micro-batch it came by", False, stats=True, low=0),
+        Column("epoch", "bigint", "epoch whose cut took it in", False, stats=True, low=1),
         Column("source", "string", "source name", False),
         Column("type", "string", "event type", False),
         Column("controller", "string", "which airline of the group", False),
         Column("region", "string", "residency of the person", False),
-        Column("event_time", "bigint", "µs UTC", False, stats=True),
+        Column("event_time", "bigint", "µs UTC", False, stats=True, low=EARLIEST, high=LATEST),
         Column("source_sequence", "bigint", "the source's own order", False),
-        Column("arrival_time", "bigint", "µs UTC", False, stats=True),
+        Column("arrival_time", "bigint", "µs UTC", False, stats=True, low=EARLIEST, high=LATEST),
         Column("subject", "string", "token of the person; null = none"),
         Column("entities", ENTITIES, "what it changes", False),
         Column("identifiers", IDENTIFIERS, "tokens of the subject", False),
         Column("relations", RELATION_LIST, "relations it states", False),
         Column("payload", "variant", "facts, personal values sealed", False),
+    ),
+    checks=(
+        Check("not_from_the_future", "at most ten minutes before it arrived", f"event_time <= arrival_time + {10 * 60 * SECOND}"),
+        Check("subject_is_a_token", "a person is named by token only", "subject RLIKE '^[0-9a-f]{32}$'"),
     ),
 )
 
@@ -79,12 +89,22 @@ STATES = Table(
     key=("entity", "key"),
     retention="last two versions",
     columns=(
-        Column("entity", "string", "profile, flight, bag, order, journey; outcome and history (derived from them)", False, stats=True),
+        Column("entity", "string", f"{', '.join(FOLDED)}; outcome and history (derived from them)", False, stats=True, allowed=KINDS),
         Column("key", "string", "token, leg key or tag", False),
-        Column("bucket", "int", "first 16 bits of md5(key): a publication range is a run of buckets", False, stats=True),
+        Column(
+            "bucket", "int", "first 16 bits of md5(key): a publication range is a run of buckets", False, stats=True, low=0, high=65_535
+        ),
         Column("digest", "string", "digest of the entity's attribute table", False),
         Column("epoch", "bigint", "epoch of the last cut that changed it", False, stats=True),
         Column("state", "string", "canonical JSON of the state (docs/dictionary.md)", False),
+    ),
+    checks=(
+        Check(
+            "persons_are_tokens", "a person is named by token only", "entity NOT IN ('profile', 'history') OR key RLIKE '^[0-9a-f]{32}$'"
+        ),
+        Check("state_is_an_object", "canonical JSON", "startswith(state, '{') AND endswith(state, '}')"),
+        Check("no_address", "an e-mail address in the clear would have an @, which sealed text never has", "NOT contains(state, '@')"),
+        Check("no_phone", "a phone number in the clear would begin a text with + and digits", """NOT state RLIKE '"\\\\+[0-9]{7}'"""),
     ),
 )
 

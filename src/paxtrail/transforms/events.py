@@ -67,6 +67,11 @@ def judged(rows: DataFrame, known: DataFrame) -> DataFrame:
     return joined.withColumn("fate", fate).drop("record", "place", "first", "known_revision")
 
 
+def fates(judgement: DataFrame) -> DataFrame:
+    """(fate, rows, revised): how many rows had each fate, and how many of them were decoded again."""
+    return judgement.groupBy("fate").agg(F.count("*").alias("rows"), F.count_if(F.col("revision") > 0).alias("revised"))
+
+
 def taken(judgement: DataFrame, epoch: int) -> DataFrame:
     """Rows of silver.events for the events that are new or replace one, plus their `fate`."""
     return (

@@ -88,6 +88,7 @@ CREATE TABLE IF NOT EXISTS stream_commit (
     epoch        bigint NOT NULL,
     offsets      jsonb  NOT NULL,
     committed_at timestamptz NOT NULL DEFAULT now(),
+    events       bigint,                       -- of a whole one: its events in bronze
     PRIMARY KEY (lane, seq, part)
 );
 -- Epochs of the speed layer; the one that nothing closed is the current one.
@@ -113,6 +114,7 @@ CREATE TABLE IF NOT EXISTS batch_runs (
     base_run       text,
     states_version bigint NOT NULL,         -- Delta version of silver.states
     digests        jsonb NOT NULL,          -- {"entity": digest}
+    gate           text,                    -- green, red; null = not asked
     finished_at    timestamptz NOT NULL DEFAULT now()
 );
 -- Newest epoch published, by range of keys: a publication that is not newer is refused.

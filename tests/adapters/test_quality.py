@@ -1,0 +1,153 @@
+"""The gate: green on what the airline told, red on what a contract forbids; what it keeps of either holds no value of a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from delta.tables import DeltaTable
+from psycopg import sql
+from pyspark.sql import SparkSession
+from tests.parity.stories import Story, history
+from tests.parity.test_canaries import canaries
+
+from paxtrail.adapters import batch, configuration, quality
+from paxtrail.adapters.cuts import cut_of
+from paxtrail.adapters.silver import Job
+from paxtrail.errors import GateRed
+from paxtrail.settings import Settings
+from paxtrail.tables.silver import EVENTS, STATES
+
+
+class Gated(Story):
+    """A story whose runs stop before publication."""
+
+    def make(self, run_id: str, *, full: bool = False) -> Job:
+        batch.cut_open(self.settings, run_id)
+        job = Job(self.settings, self.lane.spark, self.serving, cut_of(self.serving, run_id))
+        batch.make(job, full=full)
+        return job
+
+    def spoil(self, job: Job, table: str, statement: str) -> None:
+        """Changes the lake behind the batch layer's back."""
+        job.spark.sql(statement.format(table=f"delta.`{table}`"))
+
+
+@pytest.fixture
+def story(clean_postgres: Settings, spark: SparkSession) -> Iterator[Gated]:
+    story = Gated(clean_postgres, spark, seed=5)
+    yield story
+    story.close()
+
+
+def test_a_run_on_what_the_airline_told_is_green_and_its_results_hold_no_value_of_a_person(story: Gated) -> None:
+    sent = history(5)
+    story.tell(sent[: len(sent) // 2])
+    first = story.make("first")
+    assert quality.ask(first)["mode"] == "full"
+    story.publish("first")
+    story.tell(sent[len(sent) // 2 :])
+    second = story.make("second")
+    answer = quality.ask(second)
+    assert answer["gate"] == "green"
+    assert answer["mode"] == "incremental"
+    assert answer["expectations"] > 30
+    assert story.publish("second")["drifted"] == 0
+    kept = [file for file in (story.settings.home / "quality").rglob("*") if file.is_file()]
+    assert quality.pages(story.settings) in kept
+    tokens = {key for (key,) in story.truth.sql("select token from links")}
+    values = [value.encode() for value in canaries(story.settings, sent) | tokens]
+    assert len(values) > 60
+    assert [file.name for file in kept if any(value in file.read_bytes() for value in values)] == []
+
+
+SPOILED = {
+    "silver.events: offence_not_from_the_future": (
+        EVENTS,
+        "UPDATE {table} SET event_time = arrival_time + 3600000000",
+    ),
+    "silver.events: revision": (EVENTS, "UPDATE {table} SET revision = -1 WHERE source = 'checkin'"),
+    "silver.events: key_of_row": (EVENTS, "INSERT INTO {table} SELECT * FROM {table}"),
+    "silver.counts: kept=there": (EVENTS, "DELETE FROM {table} WHERE source = 'booking'"),
+    "silver.events: unsealed": (
+        EVENTS,
+        "UPDATE {table} SET payload = parse_json(replace(to_json(payload), '\"sealed:email:', '\"clear:email:'))"
+        " WHERE to_json(payload) LIKE '%\"sealed:email:%'",
+    ),
+    "silver.states: offence_no_address": (
+        STATES,
+        "UPDATE {table} SET state = '{{\"emails\": \"ada@example.com\"}}' WHERE entity = 'profile'",
+    ),
+    "silver.states: offence_persons_are_tokens": (STATES, "UPDATE {table} SET key = 'Ada Lovelace' WHERE entity = 'profile'"),
+    "silver.states: entity": (STATES, "UPDATE {table} SET entity = 'cat' WHERE entity = 'bag'"),
+}
+
+
+def test_what_a_contract_forbids_makes_the_gate_red_and_stops_the_publication(story: Gated) -> None:
+    story.tell(history(6, flights=1))
+    job = story.make("run")
+    tables = [DeltaTable.forPath(job.spark, table.path(story.settings.lake)) for table in (EVENTS, STATES)]
+    whole = [table.history(1).collect()[0]["version"] for table in tables]
+    for table, statement in SPOILED.values():
+        story.spoil(job, table.path(story.settings.lake), statement)
+    with pytest.raises(GateRed) as raised:
+        quality.ask(job)
+    assert [name for name in SPOILED if name not in str(raised.value)] == []
+    assert "ada" not in str(raised.value).lower()
+    with pytest.raises(GateRed):
+        story.publish("run")
+    assert story.truth.sql("select count(*) from publications") == [(0,)]
+    for table, version in zip(tables, whole, strict=True):
+        table.restoreToVersion(version)
+    assert quality.ask(job)["gate"] == "green"
+    assert story.publish("run")["drifted"] == 0
+
+
+def test_an_event_that_was_committed_and_is_not_in_silver_is_missed(story: Gated) -> None:
+    story.tell(history(7, flights=1))
+    with story.serving_as_owner() as owner:
+        owner.execute(sql.SQL("update stream_commit set events = events + 1 where seq = (select max(seq) from stream_commit)"))
+    job = story.make("run")
+    with pytest.raises(GateRed, match=r"silver\.counts: committed=came"):
+        quality.ask(job)
+
+
+def test_what_a_red_run_left_behind_is_looked_at_again_by_the_next(story: Gated) -> None:
+    sent = history(8, flights=1)
+    story.tell(sent[:40])
+    quality.ask(story.make("green"))
+    story.publish("green")
+    story.tell(sent[40:80])
+    red = story.make("red")
+    story.spoil(red, STATES.path(story.settings.lake), "UPDATE {table} SET bucket = -1 WHERE epoch = 2")
+    with pytest.raises(GateRed):
+        quality.ask(red)
+    story.tell(sent[80:81])
+    with pytest.raises(GateRed, match="bucket"):
+        quality.ask(story.make("next"))
+
+
+def test_every_personal_field_of_every_schema_is_asked_for(settings: Settings, spark: SparkSession) -> None:
+    schemas = configuration.schemas(settings.conf)
+    events = {type_: schemas.event(type_) for type_ in schemas.types}
+    rows: list[tuple[str, str]] = []
+    for type_, schema in events.items():
+        for name, field in schema.fields.items():
+            clear: Any = "clear"
+            if field.personal:
+                rows.append((type_, f'{{"{name}": "{clear}"}}'))
+            for inner, member in field.fields.items():
+                if member.personal:
+                    one = f'{{"{inner}": "clear"}}'
+                    rows.append((type_, f'{{"{name}": [{one}]}}' if field.type == "list" else f'{{"{name}": {one}}}'))
+    from paxtrail.transforms import quality as columns
+
+    frame = spark.createDataFrame(rows, "type string, text string").selectExpr("type", "parse_json(text) as payload")
+    found = columns.with_unsealed(frame, events).where("unsealed is null").count()
+    assert (len(rows) > 100, found) == (True, 0)
+
+
+def test_pages_are_where_the_guide_says(settings: Settings) -> None:
+    assert quality.pages(settings) == Path(settings.home) / "quality" / "pages" / "index.html"
