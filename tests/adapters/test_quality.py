@@ -99,8 +99,8 @@ def test_what_a_contract_forbids_makes_the_gate_red_and_stops_the_publication(st
     with pytest.raises(GateRed):
         story.publish("run")
     assert story.truth.sql("select count(*) from publications") == [(0,)]
-    for table, version in zip(tables, whole, strict=True):
-        table.restoreToVersion(version)
+    for spoiled, version in zip(tables, whole, strict=True):
+        spoiled.restoreToVersion(version)
     assert quality.ask(job)["gate"] == "green"
     assert story.publish("run")["drifted"] == 0
 
