@@ -102,6 +102,15 @@ class Druid(_Part):
     """Of the stream of facts."""
 
 
+class Models(_Part):
+    """`folder`: the champion as stream and batch load it, a path that all of them see; empty = models/ of the home. `tracking`: MLflow's
+    tracking store and registry as a URI; empty = SQLite under mlflow/ of the home. `artifacts`: where that store keeps files."""
+
+    folder: Path
+    tracking: str
+    artifacts: str
+
+
 class Settings(_Part):
     """All values of one environment. `home` holds everything that is written; it may be anywhere."""
 
@@ -118,6 +127,7 @@ class Settings(_Part):
     relay: Relay
     bridge: Bridge
     druid: Druid
+    models: Models
 
     @property
     def lake(self) -> Path:
@@ -147,6 +157,8 @@ class Settings(_Part):
         _merge(values, overrides)
         home = Path(values["home"])
         values["home"] = home if home.is_absolute() else (ROOT / home)
+        models = values.setdefault("models", {})
+        models["folder"] = values["home"] / (models.get("folder") or "models")
         try:
             return cls.model_validate(values)
         except ValidationError as error:

@@ -105,6 +105,23 @@ BOOKING: dict[str, Any] = {
     "locator": "K7Q2ZP",
     "price": {"amount": "123.45", "currency": "USD"},
 }
+CONTACT: dict[str, Any] = {
+    "event": "received",
+    "contact": "C-1",
+    "at": "2013-02-08T09:00:00Z",
+    "sequence": 1,
+    "channel": "email",
+    "reason": "baggage",
+    "language": "en",
+    "customer": {
+        "loyalty": {"airline": "UA", "number": "SE123456"},
+        "booking": {"locator": "K7Q2ZP", "surname": "SECRETO", "given": "JUANITO", "created": "2013-01-20"},
+        "email": "secret@b.com",
+        "phone": "+12125550100",
+    },
+    "subject": "SECRETSUBJECT",
+    "text": "My SECRETBAG is lost, this is terrible.",
+}
 BAGGAGE = "BSM\n.V/1LEWR\n.F/UA1545/08FEB/IAH/Y\n.N/0016123456002\n.S/Y/12A/C/017\n.W/K/2/38\n.P/SECRETO/JUANITO\n.L/K7Q2ZP\nENDBSM"
 SAMPLES = {
     "flights": data("flights/delayed.xml"),
@@ -113,5 +130,6 @@ SAMPLES = {
     "checkin": json.dumps(CHECKIN).encode(),
     "loyalty": json.dumps(LOYALTY).encode(),
     "booking": json.dumps(BOOKING).encode(),
+    "contacts": json.dumps(CONTACT).encode(),
 }
 PERSONAL = ("SECRET", "JUANITO", "SE123456", "X1234567", "12125550", "K7Q2ZP", "0161234567890", "1970-01-02")

@@ -81,7 +81,7 @@ def test_a_record_is_refused_with_the_right_code(source: str, body: bytes, heade
     assert refused(source, body, headers=headers).code == code
 
 
-@pytest.mark.parametrize("source", ["reservations", "checkin", "loyalty", "booking"])
+@pytest.mark.parametrize("source", ["reservations", "checkin", "loyalty", "booking", "contacts"])
 @pytest.mark.parametrize(
     "body",
     [
@@ -102,7 +102,10 @@ def test_deep_or_foreign_json_is_refused_by_every_json_source(source: str, body:
 
 
 @pytest.mark.parametrize("text", ["\\u0000", "\\ud800", "\\udfff x", "x\\ud83d"])
-@pytest.mark.parametrize(("source", "member"), [("checkin", "seat"), ("loyalty", "tier"), ("booking", "session"), ("checkin", "surname")])
+@pytest.mark.parametrize(
+    ("source", "member"),
+    [("checkin", "seat"), ("loyalty", "tier"), ("booking", "session"), ("contacts", "channel"), ("checkin", "surname")],
+)
 def test_nul_and_half_surrogates_are_refused(source: str, member: str, text: str) -> None:
     sample = json.loads(SAMPLES[source])
     body = json.dumps(sample | {member: "@@"}).replace("@@", f"A{text}").encode()

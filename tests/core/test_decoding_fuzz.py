@@ -123,7 +123,7 @@ JSON_VALUES = st.recursive(
 
 
 @given(
-    source=st.sampled_from(["reservations", "checkin", "loyalty", "booking"]),
+    source=st.sampled_from(["reservations", "checkin", "loyalty", "booking", "contacts"]),
     where=st.lists(st.integers(0, 30), min_size=1, max_size=4),
     value=JSON_VALUES,
 )

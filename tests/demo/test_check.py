@@ -63,6 +63,9 @@ class Store:
                 "sealed:health:t1:WCHR leg": {"code": "sealed:health:t1:WCHR", "status": "HK"},
             },
             "searches": {"2013-02-08": 2},
+            "contacts": [{"value": {"channel": "call"}}],
+            "contacts_negative": {"2013-02-08": 1},
+            "survey_scores": [{"value": {"score": 2}}],
             "display_name": {"surname": "sealed:name:t1:x"},
         }
         history = {"flights_flown": 1, "flights_cancelled": 0, "bags_checked": 1, "bags_mishandled": 0}
@@ -112,6 +115,9 @@ EXPECTED = {
             "bags_mishandled": 0,
             "ssrs": ["PETC", "VGML"],
             "searches": 2,
+            "contacts": 1,
+            "contacts_negative": 1,
+            "surveys": 1,
         }
     },
     "devices": {"device:d-1": {"searches": 1}},
@@ -149,6 +155,9 @@ def test_a_platform_that_answers_as_expected_matches() -> None:
         (lambda s: s.customers["t1"]["history"].update(bags_mishandled=1), "customers.bags_mishandled"),
         (lambda s: s.customers["t1"].update(outcomes=[[LEG, "booked"]]), "customers.journeys"),
         (lambda s: s.customers["t3"]["attributes"].clear(), "devices.searches"),
+        (lambda s: s.customers["t1"]["attributes"]["contacts"].clear(), "customers.contacts"),
+        (lambda s: s.customers["t1"]["attributes"]["contacts_negative"].clear(), "customers.contacts_negative"),
+        (lambda s: s.customers["t1"]["attributes"]["survey_scores"].clear(), "customers.surveys"),
     ],
 )
 def test_each_planted_fault_is_found(plant: Callable[[Store], object], found: str) -> None:

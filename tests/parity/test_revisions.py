@@ -74,7 +74,7 @@ def test_what_a_faulty_decoder_wrote_heals_at_the_next_cut(story: Story, monkeyp
 
 def test_every_source_decodes_again_to_what_it_was(story: Story) -> None:
     story.tell(history(12, flights=1))
-    for source in ("flights", "baggage", "reservations", "checkin", "loyalty", "booking"):
+    for source in ("flights", "baggage", "reservations", "checkin", "loyalty", "booking", "contacts"):
         counts = reprocess(story, source)
         assert counts["records"] > 0, source
         assert counts["unchanged"] == counts["records"], source

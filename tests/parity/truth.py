@@ -16,12 +16,14 @@ from tests.lane import Sent
 from paxtrail.adapters import configuration, keyring
 from paxtrail.adapters.door import Position, named, seal_drafts
 from paxtrail.adapters.postgres import dsn
+from paxtrail.adapters.scoring import Champion
 from paxtrail.adapters.serving_store import event_of
 from paxtrail.adapters.vault import Vault
 from paxtrail.core.decoding import Decoded, decode
 from paxtrail.core.folds import Event, fold, unite
 from paxtrail.core.identity import customers, edges_of
 from paxtrail.core.records import Record
+from paxtrail.core.sentiment import scored
 from paxtrail.errors import Refusal
 from paxtrail.settings import Settings
 from paxtrail.tables import bronze
@@ -46,13 +48,13 @@ class Truth:
 
     def rows(self) -> list[dict[str, Any]]:
         """Rows of bronze for every record that counts: the first of each id that is not refused."""
-        schemas = configuration.schemas(self.settings.conf)
+        schemas, champion = configuration.schemas(self.settings.conf), Champion(self.settings.models.folder)
         first: dict[bytes, tuple[Position, Record, Decoded]] = {}
         for topic, log in self.log.items():
             for offset, sent in enumerate(log):
                 record = Record(sent.source, sent.headers, sent.body, sent.arrival)
                 try:
-                    decoded = decode(record, schemas)
+                    decoded = scored(decode(record, schemas), champion)
                 except Refusal:
                     continue
                 first.setdefault(decoded.record_id, (Position(topic, 0, offset), record, decoded))

@@ -88,6 +88,7 @@ async def test_health_is_open_and_tells_freshness_epoch_and_drift(api: Client, w
     body = (await api.http.get("/health/freshness")).json()
     assert body["lanes"]["main"]["seq"] == 1 and body["lanes"]["main"]["age_s"] >= 0
     assert body["epoch"] == 1 and body["publication"]["drift"] == 3
+    assert body["sentiment"] == {"model": "lexicon/1", "problem": ""}
 
 
 async def test_metrics_count_requests_by_route_and_hold_no_ids(api: Client, world: World) -> None:

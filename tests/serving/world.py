@@ -14,6 +14,7 @@ from paxtrail.adapters import configuration, keyring, serving_store
 from paxtrail.adapters.claims import Claims
 from paxtrail.adapters.door import Door, Position
 from paxtrail.adapters.postgres import Role, dsn
+from paxtrail.adapters.scoring import Champion
 from paxtrail.adapters.vault import Vault
 from paxtrail.core.records import Identifier, Record
 from paxtrail.serving import access, application, issuer
@@ -142,7 +143,7 @@ class World:
             closing(Claims(dsn(settings, "serving", "stream"))) as claims,
             psycopg.connect(dsn(settings, "serving", "stream"), options=serving_store.SESSION) as connection,
         ):
-            admitted = list(Door(vault, claims, self.schemas).admit(numbered))
+            admitted = list(Door(vault, claims, self.schemas, Champion(settings.models.folder)).admit(numbered))
             refused = [(one.source, one.reject) for one in admitted if one.outcome != "accepted"]
             assert not refused, [(source, reject and (reject["code"], reject["reason"], reject["at"])) for source, reject in refused]
             connection.commit()

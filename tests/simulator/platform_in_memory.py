@@ -9,14 +9,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from paxtrail.adapters import configuration
+from paxtrail.adapters.scoring import Lexicon
 from paxtrail.core import folds, identity, outcomes, views
 from paxtrail.core.decoding import Decoded, decode, event_id
 from paxtrail.core.records import Draft, Entity, Identifier, Record
+from paxtrail.core.sentiment import scored
 from paxtrail.errors import Refusal
 from paxtrail.settings import ROOT
 from paxtrail.simulator.messages import Message
 
 SCHEMAS = configuration.schemas(ROOT / "conf")
+LEXICON = Lexicon()
 TABLES = configuration.attributes(ROOT / "conf")
 
 
@@ -45,7 +48,7 @@ class Platform:
         for message in messages:
             self.ledger[message.source, "received"] += 1
             try:
-                decoded = decode(Record(message.source, message.headers, message.body, message.at_us), SCHEMAS)
+                decoded = scored(decode(Record(message.source, message.headers, message.body, message.at_us), SCHEMAS), LEXICON)
             except Refusal as refusal:
                 self.refused[message.source, refusal.code] += 1
                 continue

@@ -76,7 +76,11 @@ def test_journeys_end_as_foretold(customers: dict[str, Any], expected: dict[str,
 
 
 @pytest.mark.parametrize(
-    "name", ["tier", "miles", "searches", "ssrs", "flights_flown", "flights_cancelled", "bags_checked", "bags_mishandled"]
+    "name",
+    [
+        *("tier", "miles", "searches", "ssrs", "flights_flown", "flights_cancelled", "bags_checked", "bags_mishandled"),
+        *("contacts", "contacts_negative", "surveys"),
+    ],
 )
 def test_customers_are_known_as_foretold(name: str, customers: dict[str, Any], expected: dict[str, Any]) -> None:
     wrong = {}
@@ -94,10 +98,14 @@ def test_customers_are_known_as_foretold(name: str, customers: dict[str, Any], e
                     if request.get("status") is not None
                 }
             ),
+            "contacts": len(attributes.get("contacts", [])),
+            "contacts_negative": sum(attributes.get("contacts_negative", {}).values()),
+            "surveys": len(attributes.get("survey_scores", [])),
         }.get(name, history.get(name))
         if found != customer[name]:
             wrong[key] = (found, customer[name])
     assert not wrong, (len(wrong), sorted(wrong.items())[:3])
+    assert any(customer[name] for customer in expected["customers"].values()), "nobody has one"
 
 
 def test_names_are_those_of_the_account_before_those_of_a_booking(customers: dict[str, Any], expected: dict[str, Any]) -> None:

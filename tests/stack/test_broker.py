@@ -11,7 +11,9 @@ from paxtrail.stack import broker
 
 def test_every_topic_is_there_with_the_wanted_partitions(kafka: Settings) -> None:
     found = AdminClient({"bootstrap.servers": kafka.kafka.brokers}).list_topics(timeout=10).topics
-    wanted = {f"raw.{source}" for source in ("flights", "baggage", "reservations", "checkin", "loyalty", "booking")} | {"out.profiles"}
+    wanted = {f"raw.{source}" for source in ("flights", "baggage", "reservations", "checkin", "loyalty", "booking", "contacts")} | {
+        "out.profiles"
+    }
     assert {name: len(topic.partitions) for name, topic in found.items() if name in wanted} == dict.fromkeys(wanted, kafka.kafka.partitions)
     assert broker.topics_problem(kafka) == ""
 

@@ -12,11 +12,13 @@ from typing import Any, Literal, NamedTuple
 import orjson
 
 from paxtrail.adapters.claims import Claim, Claims
+from paxtrail.adapters.scoring import Champion
 from paxtrail.adapters.vault import Vault
 from paxtrail.core.decoding import Decoded, decode, event_id
 from paxtrail.core.records import Draft, Entity, Identifier, Json, Record
 from paxtrail.core.schemas import Field, Schemas
 from paxtrail.core.sealing import seal, seal_bytes
+from paxtrail.core.sentiment import scored
 from paxtrail.errors import Refusal
 
 Outcome = Literal["accepted", "duplicate", "refused"]
@@ -43,16 +45,18 @@ class Admitted:
 
 
 class Door:
-    """Decodes, claims, tokenises and seals. One per worker: it holds a connection to the vault and one for claims."""
+    """Decodes, claims, scores, tokenises and seals. One per worker: it holds a connection to the vault and one for claims."""
 
-    def __init__(self, vault: Vault, claims: Claims, schemas: Schemas) -> None:
+    def __init__(self, vault: Vault, claims: Claims, schemas: Schemas, champion: Champion) -> None:
         self._vault = vault
         self._claims = claims
         self._schemas = schemas
+        self._champion = champion
 
     def admit(self, received: Sequence[tuple[Position, Record]]) -> Iterator[Admitted]:
         """One outcome per record, in order. Idempotent: a second admission of the same positions gives the same rows."""
         self._vault.refresh()
+        self._champion.refresh()
         decoded: list[Decoded | Refusal] = []
         for _, record in received:
             try:
@@ -71,7 +75,8 @@ class Door:
             if isinstance(d, Refusal):
                 yield Admitted(position, record.source, record.arrival, "refused", reject=self._reject(position, record, d))
             elif position not in lost:
-                rows = seal_drafts(d, record, position, self._schemas, tokens, keys)
+                # The text is in the clear here and nowhere after; how it sounds is decided once and stays with the event.
+                rows = seal_drafts(scored(d, self._champion), record, position, self._schemas, tokens, keys)
                 yield Admitted(position, record.source, record.arrival, "accepted", events=tuple(rows))
             elif lost[position] == d.body_digest:
                 yield Admitted(position, record.source, record.arrival, "duplicate")

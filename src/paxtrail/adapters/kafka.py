@@ -14,7 +14,7 @@ from paxtrail.settings import Settings
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-SOURCES = ("flights", "baggage", "reservations", "checkin", "loyalty", "booking")
+SOURCES = ("flights", "baggage", "reservations", "checkin", "loyalty", "booking", "contacts")
 COLUMNS = "topic string, partition int, offset bigint, timestamp timestamp, headers array<struct<key string, value binary>>, value binary"
 
 Ranges = dict[str, dict[str, list[int]]]

@@ -19,12 +19,14 @@ from pyspark.sql import DataFrame, SparkSession
 from paxtrail.adapters import configuration, keyring, lake, postgres
 from paxtrail.adapters.cuts import REVISIONS, committed
 from paxtrail.adapters.door import Position, named, seal_drafts
+from paxtrail.adapters.scoring import Champion
 from paxtrail.adapters.spark import session
 from paxtrail.adapters.vault import Vault
 from paxtrail.core.decoding import Decoded, decode
 from paxtrail.core.records import Record
 from paxtrail.core.schemas import Schemas
 from paxtrail.core.sealing import open_, parts
+from paxtrail.core.sentiment import scored
 from paxtrail.core.sources import decoder
 from paxtrail.errors import NotFound, Refusal
 from paxtrail.settings import Settings
@@ -42,6 +44,7 @@ class Reprocessing:
 
     def __init__(self, settings: Settings, spark: SparkSession, serving: psycopg.Connection[Any], vault: Vault, schemas: Schemas) -> None:
         self._settings, self._spark, self._serving, self._vault, self._schemas = settings, spark, serving, vault, schemas
+        self._champion = Champion(settings.models.folder)
         self.counts = {"records": 0, "revised": 0, "unchanged": 0, "refused": 0, "unreadable": 0, "events": 0}
 
     def run(self, source: str, *, type_: str | None = None, since: int | None = None, until: int | None = None) -> dict[str, int]:
@@ -96,7 +99,7 @@ class Reprocessing:
                 self.counts["unreadable"] += 1
                 continue
             try:
-                again = decode(record, self._schemas)
+                again = scored(decode(record, self._schemas), self._champion)
             except Refusal:
                 # What was accepted once stays as it was; the operator sees the count.
                 self.counts["refused"] += 1

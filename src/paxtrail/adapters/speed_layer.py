@@ -22,6 +22,7 @@ from paxtrail.adapters import bronze_retention, configuration, kafka, keyring, l
 from paxtrail.adapters.claims import Claims
 from paxtrail.adapters.door import Admitted, Door, Position
 from paxtrail.adapters.postgres import dsn
+from paxtrail.adapters.scoring import Champion
 from paxtrail.adapters.serving_store import SESSION, Batch, LedgerLine, commit, mint_seq
 from paxtrail.adapters.vault import Vault
 from paxtrail.core.records import Record
@@ -50,7 +51,8 @@ def _door(settings: Settings) -> Door:
     if copy not in _WORKER:
         _WORKER.clear()
         vault = Vault(dsn(settings, "vault", "stream"), keyring.load(settings))
-        _WORKER[copy] = Door(vault, Claims(dsn(settings, "serving", "stream")), configuration.schemas(settings.conf))
+        claims = Claims(dsn(settings, "serving", "stream"))
+        _WORKER[copy] = Door(vault, claims, configuration.schemas(settings.conf), Champion(settings.models.folder))
     return _WORKER[copy]
 
 

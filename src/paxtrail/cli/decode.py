@@ -12,11 +12,13 @@ import click
 import orjson
 
 from paxtrail.adapters import configuration, files
+from paxtrail.adapters.scoring import Champion
 from paxtrail.cli.keys import check_keys, keyed
 from paxtrail.core.decoding import Decoded, event_id
 from paxtrail.core.decoding import decode as decode_record
 from paxtrail.core.records import Draft, Entity, Identifier, Json
 from paxtrail.core.schemas import Field, Schemas
+from paxtrail.core.sentiment import scored
 from paxtrail.core.sources import SOURCES
 from paxtrail.errors import PaxtrailError, Refusal
 from paxtrail.settings import Settings
@@ -41,11 +43,12 @@ def decode(file: Path, source: str, keys: tuple[str, ...]) -> None:
     if source not in SOURCES:
         _stop(f"there is no source {source!r}; there are {', '.join(SOURCES)}")
     try:
-        schemas = configuration.schemas(Settings.load().conf)
+        settings = Settings.load()
+        schemas, champion = configuration.schemas(settings.conf), Champion(settings.models.folder)
         arrival = time.time_ns() // 1000
         refused = False
         for part in files.parts(file, source, arrival=arrival, keys=keys):
-            refused |= _show(part, schemas)
+            refused |= _show(part, schemas, champion)
     except BrokenPipeError:
         raise  # click ends quietly when the reader of a pipe has gone
     except OSError as error:
@@ -60,12 +63,12 @@ def _stop(reason: str) -> None:
     sys.exit(2)
 
 
-def _show(part: files.Part, schemas: Schemas) -> bool:
+def _show(part: files.Part, schemas: Schemas, champion: Champion) -> bool:
     """Prints the outcome of one record; gives whether it was refused."""
     try:
         if isinstance(part.content, Refusal):
             raise part.content
-        decoded = decode_record(part.content, schemas)
+        decoded = scored(decode_record(part.content, schemas), champion)
     except Refusal as refusal:
         at = ": ".join(place for place in (part.at, refusal.at) if place)
         _print({"rejected": {"code": refusal.code, "reason": refusal.reason, "at": at}})

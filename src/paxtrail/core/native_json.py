@@ -61,6 +61,10 @@ class Code(str):
     """Code of a reservation system in capitals: SSR, status, booking class."""
 
 
+class Reference(str):
+    """Id that another system gave: letters, digits and . _ : / -, at most 64."""
+
+
 class Word(str):
     """Short text without control characters: what may stand in clear."""
 
@@ -133,6 +137,7 @@ _PARSERS: dict[type, Callable[[str], Any]] = {
     Country: _capitals(Country, r"[A-Z]{1,3}", "not a country code"),
     Subdivision: _capitals(Subdivision, r"[A-Z]{2}-[A-Z0-9]{1,3}", "not an ISO 3166-2 code"),
     Code: _capitals(Code, r"[A-Z0-9]{1,8}", "not a code of letters and digits"),
+    Reference: _matching(Reference, r"[A-Za-z0-9._:/-]{1,64}", "not an id of letters, digits and . _ : / -"),
     Word: _matching(Word, r"[^\x00-\x1f\x7f-\x9f]{0,200}", "too long or with control characters"),
     Amount: _matching(Amount, r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,9})?", 'not an amount like "12.30"'),
     Instant: _instant,
@@ -202,6 +207,7 @@ _REASONS = frozenset(
         "not a country code",
         "not an ISO 3166-2 code",
         "not a code of letters and digits",
+        "not an id of letters, digits and . _ : / -",
         "too long or with control characters",
         'not an amount like "12.30"',
         "not an RFC 3339 time with offset",

@@ -204,7 +204,7 @@ def bag(document: Document) -> dict[str, Json]:
 
 def wanted_customer(customer: Mapping[str, Any]) -> dict[str, Json]:
     """The members of an expected customer that are compared."""
-    names = ("surname", "tier", "miles", "ssrs", "searches", *_HISTORY)
+    names = ("surname", "tier", "miles", "ssrs", "searches", "contacts", "contacts_negative", "surveys", *_HISTORY)
     return {**{name: customer[name] for name in names}, "surname": customer["surname"] or None, "journeys": sorted(customer["journeys"])}
 
 
@@ -212,12 +212,16 @@ def profile(document: Document) -> dict[str, Json]:
     """A customer's document in the words of the expected answer."""
     attributes = document["attributes"]
     searches = attributes.get("searches", {})
+    negative = attributes.get("contacts_negative", {})
     requests = attributes.get("ssrs", {}).values()
     return {
         "tier": attributes.get("tier"),
         "miles": attributes.get("miles"),
         "ssrs": sorted({request["code"] for request in requests if request.get("status") is not None}),
         "searches": sum(searches.get("by_day", searches).values()),
+        "contacts": len(attributes.get("contacts", ())),
+        "contacts_negative": sum(negative.get("by_day", negative).values()),
+        "surveys": len(attributes.get("survey_scores", ())),
         **{name: document["history"].get(name, 0) for name in _HISTORY},
         "journeys": document.get("outcomes"),
     }

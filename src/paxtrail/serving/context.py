@@ -68,7 +68,7 @@ async def start(settings: Settings, verifier: Verifier, metrics: Metrics) -> Ser
     store = Store(await pool(dsn(settings, "serving", "api"), settings.api.pool_size, session={"synchronous_commit": "off"}))
     vault_pool = await pool(dsn(settings, "vault", "api"), settings.api.pool_size)
     reads = ReadLog(vault_pool, settings.home / "spool" / "reads.jsonl", metrics)
-    freshness = Freshness(store, metrics)
+    freshness = Freshness(store, metrics, settings.models.folder)
     documents = Documents(store, tables, metrics)
     vault = AsyncVault(vault_pool, keyring.load(settings))
     viewing = Viewing(store, vault, documents, reads, tables, configuration.consent(settings.conf))

@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import datetime as dt
 import time
+from pathlib import Path
 from typing import Any
 
+from paxtrail.adapters import scoring
 from paxtrail.errors import Unavailable
 from paxtrail.serving.metrics import Metrics
 from paxtrail.serving.statements import COMMITS, PUBLISHED
@@ -29,8 +31,9 @@ def now_us() -> int:
 class Freshness:
     """The last known state of the stream and of publication; when the store is away, what was last known grows old."""
 
-    def __init__(self, store: Store, metrics: Metrics) -> None:
+    def __init__(self, store: Store, metrics: Metrics, models: Path) -> None:
         self._store = store
+        self._models = models
         self._metrics = metrics
         self._lanes: dict[str, tuple[int, int, int]] = {}
         self._committed: dict[str, str] = {}
@@ -70,7 +73,8 @@ class Freshness:
         return {"committed": self._committed, "age_s": round(max(0, at - self._oldest) / 1e6, 3) if self._committed else None}
 
     def full(self, at: int) -> dict[str, Any]:
-        """The answer of /health/freshness. `lag_batches`: micro-batches begun and not yet committed."""
+        """The answer of /health/freshness. `lag_batches`: micro-batches begun and not yet committed. `sentiment`: the
+        model that scores, and why if it is not the champion."""
         published = self._published
         finished = published.get("finished_at")
         return {
@@ -87,6 +91,7 @@ class Freshness:
                 "finished_at": None if finished is None else instant(int(finished.timestamp() * 1e6)),
                 "drift": int(published["drifted"]),
             },
+            "sentiment": scoring.status(self._models),
         }
 
     def observe(self, at: int) -> None:

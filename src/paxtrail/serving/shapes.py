@@ -87,7 +87,13 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         about="When each lane of the stream last committed, and the age of the oldest commit.",
     ),
     "FreshnessAnswer": _object(
-        {"as_of": _TEXT, "lanes": {"type": "object"}, "epoch": {"type": ["integer", "null"]}, "publication": {"type": ["object", "null"]}}
+        {
+            "as_of": _TEXT,
+            "lanes": {"type": "object"},
+            "epoch": {"type": ["integer", "null"]},
+            "publication": {"type": ["object", "null"]},
+            "sentiment": {"type": "object"},
+        }
     ),
     "Document": {
         "type": "object",

@@ -7,6 +7,7 @@ from random import Random
 
 from paxtrail.simulator import aidx, web
 from paxtrail.simulator.accounts import Accounts
+from paxtrail.simulator.contacts import Contacts
 from paxtrail.simulator.luggage import Luggage
 from paxtrail.simulator.messages import HOUR, MINUTE, moment, opaque
 from paxtrail.simulator.people import People
@@ -31,7 +32,8 @@ def build(options: Options) -> World:
     for _ in range(sales.count // 5):
         web.look(world, people.looker(), rng.choice(plan.flights), rng)
     luggage = Luggage(world, Random(f"{options.seed}:luggage"), plan.flights)
-    travel = Travel(world, accounts, Random(f"{options.seed}:travel"), luggage)
+    contacts = Contacts(world, Random(f"{options.seed}:contacts"))
+    travel = Travel(world, accounts, Random(f"{options.seed}:travel"), luggage, contacts)
     for flight in plan.flights:
         travel.day_of(flight, sales.seated(flight))
     return world

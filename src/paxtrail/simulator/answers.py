@@ -4,7 +4,8 @@ ledger      by source: received = accepted + duplicates (conflicts among them) +
 flights     by leg key: status (arrived, cancelled, diverted), status_code, delays in minutes, last departure gate
 bags        by tag: last custody by scan time, mishandled
 customers   by the strongest identifier to look them up with ("loyalty:UA|AB123456", "passenger:LOCATOR|date|NAMEKEY", idp, document):
-            identifiers linked, surname (the account's before a booking's), tier, miles, journeys [leg, outcome], counts, active SSRs
+            identifiers linked, surname (the account's before a booking's), tier, miles, journeys [leg, outcome], counts, active SSRs,
+            contacts, those of them with a negative text, surveys
             outcomes are flown, diverted, flight_cancelled, cancelled, no_show, and booked = still open when the replay ends
 devices     searches of browsers that nobody logged in from (no customers, but profiles)
 highlights  customers worth showing: a cancelled flight, and a bag that is not with its owner yet
@@ -29,6 +30,8 @@ class _Known:
     journeys: set[tuple[str, str, str]] = field(default_factory=set)
     ssrs: dict[tuple[str, str], tuple[int, bool]] = field(default_factory=dict)
     searches: int = 0
+    tones: Counter[str] = field(default_factory=Counter)
+    surveys: int = 0
 
 
 @dataclass(slots=True)
@@ -77,6 +80,13 @@ class Answers:
 
     def searched(self, identifier: str) -> None:
         self._known[identifier].searches += 1
+
+    def contacted(self, identifier: str, tone: str) -> None:
+        """A contact with a text whose tone nobody can mistake."""
+        self._known[identifier].tones[tone] += 1
+
+    def surveyed(self, identifier: str) -> None:
+        self._known[identifier].surveys += 1
 
     def checked(self, journey: tuple[str, str, str], tags: tuple[str, ...]) -> None:
         self._tags[journey].update(tags)
@@ -175,6 +185,9 @@ class Answers:
             "bags_mishandled": sum(self.bags[tag]["mishandled"] for tag in bags),
             "ssrs": sorted({code for (code, _leg), (_at, active) in services.items() if active}),
             "searches": sum(part.searches for part in parts),
+            "contacts": sum(part.tones.total() for part in parts),
+            "contacts_negative": sum(part.tones["negative"] for part in parts),
+            "surveys": sum(part.surveys for part in parts),
         }
 
 

@@ -13,9 +13,9 @@ from paxtrail.simulator.messages import Message
 BROKEN = "-broken"
 """How the ids of broken records end."""
 FAR = "2099-06-01T12:00:00Z"
-_MOMENT_OF = {"reservations": "updated", "checkin": "at", "loyalty": "at", "booking": "at"}
-_NEEDED = {"reservations": "locator", "checkin": "surname", "loyalty": "account", "booking": "at"}
-_TEXT = {"reservations": "version", "checkin": "sequence", "loyalty": "sequence", "booking": "session"}
+_MOMENT_OF = {"reservations": "updated", "checkin": "at", "loyalty": "at", "booking": "at", "contacts": "at"}
+_NEEDED = {"reservations": "locator", "checkin": "surname", "loyalty": "account", "booking": "at", "contacts": "contact"}
+_TEXT = {"reservations": "version", "checkin": "sequence", "loyalty": "sequence", "booking": "session", "contacts": "sequence"}
 """A member whose type is spoilt by an object in its place."""
 
 Wreck = tuple[str, Callable[[Message], Message]]

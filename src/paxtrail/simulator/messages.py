@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-SOURCES = ("flights", "baggage", "reservations", "checkin", "loyalty", "booking")
+SOURCES = ("flights", "baggage", "reservations", "checkin", "loyalty", "booking", "contacts")
 CONTENT_TYPES = {"flights": "application/xml", "baggage": "text/plain"}
 SECOND = 1_000_000
 MINUTE = 60 * SECOND

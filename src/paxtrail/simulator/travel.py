@@ -9,12 +9,15 @@ from typing import Any
 from paxtrail.simulator import typeb
 from paxtrail.simulator.accounts import Accounts
 from paxtrail.simulator.bookings import Booking, Segment, Traveller, encode
+from paxtrail.simulator.contacts import Contacts
 from paxtrail.simulator.luggage import Luggage
 from paxtrail.simulator.messages import HOUR, MINUTE, SECOND, instant, opaque
 from paxtrail.simulator.schedule import Flight
 from paxtrail.simulator.world import World
 
 NO_SHOW_SHARE = 0.03
+LATE = 60
+"""Minutes of delay that people complain about."""
 
 
 @dataclass(slots=True)
@@ -61,6 +64,7 @@ class Travel:
     accounts: Accounts
     rng: Random
     luggage: Luggage
+    contacts: Contacts
 
     def day_of(self, flight: Flight, seated: list[tuple[Booking, Segment]]) -> None:
         """Everything that passengers and their bags do on a flight."""
@@ -69,6 +73,8 @@ class Travel:
                 continue
             for traveller in (t for t in booking.travellers if not t.namesake):
                 self._travel(flight, _Desk(self.world, booking, segment, traveller))
+                if flight.cancelled_at is not None:
+                    self.contacts.maybe("cancellation", booking, segment, traveller, flight.cancelled_at)
 
     def _travel(self, flight: Flight, desk: _Desk) -> None:
         rng, closes = self.rng, flight.off_scheduled - 45 * MINUTE
@@ -139,8 +145,20 @@ class Travel:
         self.world.answers.outcomes[desk.booking.journey(desk.traveller, desk.segment)] = "diverted" if flight.diverted_to else "flown"
         if label:
             self.luggage.travel(label)
+        self._comment(flight, desk, label)
         if desk.traveller.account:
             self.accounts.fly(desk.traveller.person, flight, 500 + 50 * self.rng.randint(0, 40))
+
+    def _comment(self, flight: Flight, desk: _Desk, label: typeb.Label | None) -> None:
+        """Perhaps a word to the contact centre about the bag, the delay, or just the flight."""
+        bags = self.world.answers.bags
+        if label and any(tag in bags and bags[tag]["mishandled"] for tag in label.tags):
+            reason = "baggage"
+        else:
+            reason = "delay" if (flight.departure_delay or 0) >= LATE else "other"
+        self.contacts.maybe(
+            reason, desk.booking, desk.segment, desk.traveller, flight.on_actual or flight.off_actual or flight.off_scheduled
+        )
 
 
 def _bags(label: typeb.Label) -> list[dict[str, Any]]:

@@ -10,7 +10,9 @@ from paxtrail.simulator.messages import DAY, HOUR, SOURCES, Message, headers, op
 from paxtrail.simulator.schedule import Schedule
 
 Body = bytes | Callable[[], bytes]
-ORIGINS = {"flights": "aodb", "baggage": "bhs", "reservations": "res", "checkin": "dcs", "loyalty": "ffp", "booking": "web"}
+ORIGINS = {
+    "flights": "aodb", "baggage": "bhs", "reservations": "res", "checkin": "dcs", "loyalty": "ffp", "booking": "web", "contacts": "ccc",
+}  # fmt: skip
 LEAD = 2 * HOUR
 """What happened before the window is sent, in its order, within this time before it: nobody waits three weeks in a demo."""
 

@@ -14,7 +14,7 @@ from paxtrail.errors import ConfigurationError, Unavailable
 from paxtrail.settings import Settings
 from paxtrail.stack.jars import jar_folder, java
 
-SOURCES = ("flights", "baggage", "reservations", "checkin", "loyalty", "booking")
+SOURCES = ("flights", "baggage", "reservations", "checkin", "loyalty", "booking", "contacts")
 OUT_PROFILES = "out.profiles"
 ANALYTICS = "analytics.events"
 

@@ -9,7 +9,7 @@ from importlib import import_module
 
 from paxtrail.core.records import Draft, Envelope
 
-SOURCES = ("flights", "baggage", "reservations", "checkin", "loyalty", "booking")
+SOURCES = ("flights", "baggage", "reservations", "checkin", "loyalty", "booking", "contacts")
 
 
 @dataclass(frozen=True, slots=True)
