@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -10,7 +11,9 @@ from typing import Any
 import orjson
 import pytest
 from pyspark.sql import SparkSession
+from tests.lane import Sent, cloud_event
 from tests.parity.stories import Story, history
+from tests.serving.world import account, passenger, reservation
 
 from paxtrail.adapters import batch, configuration, keyring
 from paxtrail.adapters.cuts import cut_of
@@ -18,10 +21,12 @@ from paxtrail.adapters.postgres import dsn
 from paxtrail.adapters.reprocessing import Reprocessing
 from paxtrail.adapters.silver import Job
 from paxtrail.adapters.vault import Vault
-from paxtrail.core import decoding, outcomes, views
-from paxtrail.core.records import Draft, Envelope
+from paxtrail.core import decoding, identity, outcomes, views
+from paxtrail.core.records import Draft, Entity, Envelope, Identifier, Relation
 from paxtrail.core.sources import Decoder, decoder
 from paxtrail.settings import Settings
+from paxtrail.tables.contracts import Table
+from paxtrail.tables.silver import EDGES, LINKS, RELATIONS
 
 
 @pytest.fixture
@@ -70,6 +75,95 @@ def test_what_a_faulty_decoder_wrote_heals_at_the_next_cut(story: Story, monkeyp
     story.truth.check()
     assert reprocess(story, "loyalty")["revised"] == 0
     assert story.run_batch(full=False)["healed"] == 0
+
+
+def with_other_memberships(source: str) -> Decoder:
+    """The decoder of reservations as if it had read membership numbers wrongly until now."""
+    real = decoder(source)
+    if source != "reservations":
+        return real
+
+    def decode(envelope: Envelope, body: bytes) -> list[Draft]:
+        return [_of_other_members(draft) for draft in real.decode(envelope, body)]
+
+    return replace(real, decode=decode)
+
+
+def _of_other_members(draft: Draft) -> Draft:
+    def read(one: Identifier) -> Identifier:
+        return Identifier("loyalty", one.value + "9") if one.namespace == "loyalty" else one
+
+    def end(entity: Entity) -> Entity:
+        return entity if isinstance(entity.key, str) else Entity(entity.kind, read(entity.key))
+
+    return replace(
+        draft,
+        owner=read(draft.owner),
+        subject=draft.subject and read(draft.subject),
+        identifiers=tuple(read(one) for one in draft.identifiers),
+        entities=tuple(end(entity) for entity in draft.entities),
+        relations=tuple(Relation(end(r.origin), r.kind, end(r.target)) for r in draft.relations),
+    )
+
+
+def silver_keys(story: Story, table: Table) -> set[tuple[str, ...]]:
+    names = [name for name in table.names if name != "epoch"]
+    rows = story.lane.spark.read.format("delta").load(table.path(story.settings.lake)).select(*names).collect()
+    return {tuple(row) for row in rows}
+
+
+def test_links_and_relations_that_only_a_faulty_decoder_said_go_at_the_next_publication(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = history(11, flights=1)
+    story.tell(told[: len(told) // 2])
+    assert story.run_batch(full=True)["drifted"] == 0
+    story.tell(told[len(told) // 2 :])
+    before = len(set(dict(story.truth.sql("select token, customer_id from links")).values()))
+    monkeypatch.setattr(decoding, "decoder", with_other_memberships)
+    assert reprocess(story, "reservations")["revised"] > 0
+    published = story.run_batch(full=False)
+    assert published["drifted"] == 0
+    assert all(published["by"][name]["healed"] > 0 for name in ("edges", "relations"))
+    story.truth.check()  # every relation and every link, as the repaired decoder's history gives them, and none besides
+    assert len(set(dict(story.truth.sql("select token, customer_id from links")).values())) > before
+    tables = (EDGES, LINKS, RELATIONS)
+    silver = [silver_keys(story, table) for table in tables]
+    assert set(story.truth.sql("select a_namespace, a, b_namespace, b from edges")) == silver[0]
+    again = story.run_batch(full=True)
+    assert (again["healed"], again["drifted"]) == (0, 0)
+    assert [silver_keys(story, table) for table in tables] == silver
+    story.truth.check()
+
+
+def test_an_edge_that_the_stream_sees_again_after_the_cut_stays(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    def booked(version: int, locator: str, number: str) -> Sent:
+        john = passenger(1, "LINKSON", locator, loyalty={"airline": "UA", "number": number})
+        body = json.dumps(reservation(locator, version=version, passengers=[john])).encode()
+        return cloud_event("reservations", f"{locator}-{version}", body, arrival=1_799_000_000_000_000 + version)
+
+    first = [booked(1, "LNKAAA", "AB123456"), booked(1, "LNKBBB", "CD654321")]
+    accounts = [json.dumps(account(number)).encode() for number in ("AB123456", "CD654321")]
+    story.tell([*first, *(cloud_event("loyalty", f"links-{n}", a, arrival=1_799_000_000_000_000) for n, a in enumerate(accounts))])
+    story.run_batch(full=True)
+    edges = set(story.truth.sql("select a, b from edges"))
+    assert len(edges) == 2
+    monkeypatch.setattr(decoding, "decoder", with_other_memberships)
+    assert reprocess(story, "reservations")["revised"] == 2
+    story.run_batch(full=False, publish=False)
+    story.tell([booked(2, "LNKAAA", "AB123456")])  # the stream's workers still read what was thought wrong
+    seen_again = {(a, b) for a, b, epoch in story.truth.sql("select a, b, epoch from edges") if epoch == 3}
+    assert len(seen_again) == 1
+    for _ in range(2):
+        published = story.publish(story.runs[-1]) if len(story.runs) == 2 else story.run_batch(full=True)
+        assert published["drifted"] == 0
+        served = story.truth.sql("select a_namespace, a, b_namespace, b from edges")
+        assert {(a, b) for _, a, _, b in served} & edges == seen_again
+        # By the rule: the passenger whom two memberships claim is nobody's, the other one is the repaired membership's.
+        links = dict(story.truth.sql("select token, customer_id from links"))
+        assert {token: links[token] for edge in served for token in (edge[1], edge[3])} == identity.customers(served)
+        assert len(served) == 3
+        story.runs.append("again")
 
 
 def test_every_source_decodes_again_to_what_it_was(story: Story) -> None:

@@ -34,6 +34,19 @@ def test_versions_start_at_the_microseconds_of_now_and_a_second_migration_keeps_
     assert second[0] == first[0] + 1
 
 
+def test_edges_and_relations_of_an_older_store_get_the_open_epoch(clean_postgres: Settings) -> None:
+    with psycopg.connect(dsn(clean_postgres, "serving", "postgres"), autocommit=True) as connection:
+        connection.execute("UPDATE epochs SET closed_by = 'a'")
+        connection.execute("INSERT INTO epochs (epoch) VALUES (2)")
+        connection.execute("ALTER TABLE edges DROP COLUMN epoch; ALTER TABLE relations DROP COLUMN epoch")
+        connection.execute("INSERT INTO edges VALUES ('loyalty', 'a', 'passenger', 'b')")
+        migrate(clean_postgres)
+        migrate(clean_postgres)
+        assert connection.execute("SELECT epoch FROM edges").fetchall() == [(2,)]
+        with pytest.raises(psycopg.errors.NotNullViolation):
+            connection.execute("INSERT INTO relations VALUES ('profile', 'a', 'travels', 'journey', 'j')")
+
+
 @pytest.mark.parametrize(
     ("database", "role", "statement"),
     [

@@ -1,8 +1,14 @@
-"""Publication of what connects entities: edges, links and relations that the serving store lacks; sets that only grow, chunk by chunk."""
+"""Publication of what connects entities: the serving store gets the edges, links and relations it lacks and loses what is no longer true.
+
+A row's epoch is that of the newest micro-batch that states it, or newer. So a row of an epoch up to the cut is stated by nothing but
+events that the cut covers: silver up to the cut decides, and what it does not have goes. A row that is said again after the cut has a newer
+epoch and stays. Both hold under any interleaving, because stream transactions hold the open epoch FOR SHARE from their first statement and
+a removal holds it FOR UPDATE.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import psycopg
@@ -14,14 +20,16 @@ from paxtrail.adapters.publication import Counts, Run, customers_of
 from paxtrail.adapters.serving_store import SESSION, Changes, bump, relink, store_links
 from paxtrail.settings import Settings
 from paxtrail.tables.contracts import Table
-from paxtrail.tables.silver import EDGES, LINKS, RELATIONS
+from paxtrail.tables.silver import CORRECTIONS, EDGES, LINKS, RELATIONS
 
 _CHUNK = 5_000
+_GONE_AT_ONCE = 500
+"""Rows removed in one transaction: the stream waits for it."""
 _RANGE = "relationships/0/0"
 
 
 def publish_relationships(settings: Settings, run: Run) -> dict[str, Counts]:
-    """Counts by table; `healed` is what was missing. What other cuts published since the same epoch is not looked at again."""
+    """Counts by table; `healed` is what was missing or no longer true. What other cuts published since the same epoch is not looked at."""
     address = postgres.dsn(settings, "serving", "batch")
     counts = {"edges": Counts(), "links": Counts(), "relations": Counts()}
     with psycopg.connect(address, autocommit=True, options=SESSION) as connection:
@@ -33,12 +41,19 @@ def publish_relationships(settings: Settings, run: Run) -> dict[str, Counts]:
             return counts
         if run.full_since(since):
             since = 0
+        may_be_wrong = since == 0 or _is_corrected(settings, since, run.epoch)
+        gone = _gone(connection, settings, EDGES, since, run.epoch) if may_be_wrong else []
         for edges in _chunks(settings, EDGES, since, run.epoch):
-            _edges(connection, edges, counts["edges"])
+            _edges(connection, [(*edge, run.epoch) for edge in edges], counts["edges"])
+        for start in range(0, len(gone), _GONE_AT_ONCE):
+            _remove_edges(connection, gone[start : start + _GONE_AT_ONCE], run.epoch, counts["edges"])
         for links in _chunks(settings, LINKS, since, run.epoch):
             _links(connection, links, counts["links"])
+        gone = _gone(connection, settings, RELATIONS, since, run.epoch) if may_be_wrong else []
         for relations in _chunks(settings, RELATIONS, since, run.epoch):
-            _relations(connection, relations, counts["relations"])
+            _relations(connection, [(*relation, run.epoch) for relation in relations], counts["relations"])
+        for start in range(0, len(gone), _GONE_AT_ONCE):
+            _remove_relations(connection, gone[start : start + _GONE_AT_ONCE], run.epoch, counts["relations"])
         with connection.transaction():
             connection.execute(
                 "INSERT INTO publications AS p VALUES (%s, %s) ON CONFLICT (range_id)"
@@ -53,8 +68,10 @@ def publish_relationships(settings: Settings, run: Run) -> dict[str, Counts]:
     return counts
 
 
-def _chunks(settings: Settings, table: Table, since: int, until: int) -> Iterator[list[tuple[str, ...]]]:
-    columns = [name for name in table.names if name != "epoch"]
+def _chunks(
+    settings: Settings, table: Table, since: int, until: int, columns: Sequence[str] | None = None
+) -> Iterator[list[tuple[str, ...]]]:
+    columns = list(columns or (name for name in table.names if name != "epoch"))
     wanted = (arrow.field("epoch") > since) & (arrow.field("epoch") <= until)
     rows = DeltaTable(table.path(settings.lake)).to_pyarrow_dataset().to_batches(columns=columns, filter=wanted, batch_size=_CHUNK)
     for batch in rows:
@@ -62,12 +79,91 @@ def _chunks(settings: Settings, table: Table, since: int, until: int) -> Iterato
             yield sorted(zip(*(batch.column(name).to_pylist() for name in columns), strict=True))
 
 
-def _edges(connection: psycopg.Connection[Any], edges: Sequence[tuple[str, ...]], counts: Counts) -> None:
+def _is_corrected(settings: Settings, since: int, until: int) -> bool:
+    """Whether the stream took in anything that the batch did not, or otherwise: only then can it know what silver does not have."""
+    corrections = DeltaTable(CORRECTIONS.path(settings.lake)).to_pyarrow_dataset()
+    return bool(corrections.head(1, filter=(arrow.field("epoch") > since) & (arrow.field("epoch") <= until)).num_rows)
+
+
+def _gone(connection: psycopg.Connection[Any], settings: Settings, table: Table, since: int, until: int) -> list[tuple[str, ...]]:
+    """Keys of the rows of epochs in (since, until] that silver up to the cut does not have."""
+    served, key = table.name.split(".")[1], ", ".join(table.key)
+    judged = (since, until)
+    with connection.transaction(), connection.cursor() as cursor:
+        if not cursor.execute(f"SELECT 1 FROM {served} WHERE epoch > %s AND epoch <= %s LIMIT 1".encode(), judged).fetchone():
+            return []
+        cursor.execute("SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on")
+        cursor.execute(f"CREATE TEMP TABLE kept ON COMMIT DROP AS SELECT {key} FROM {served} LIMIT 0".encode())
+        with cursor.copy("COPY kept FROM STDIN") as copy:
+            for rows in _chunks(settings, table, 0, until, table.key):
+                for row in rows:
+                    copy.write_row(row)
+        cursor.execute("ANALYZE kept")
+        cursor.execute(
+            f"SELECT {key} FROM {served} s WHERE epoch > %s AND epoch <= %s AND NOT EXISTS"
+            f" (SELECT 1 FROM kept k WHERE ({', '.join(f'k.{n}' for n in table.key)}) = ({', '.join(f's.{n}' for n in table.key)}))"
+            f" ORDER BY {key}".encode(),
+            judged,
+        )
+        return cursor.fetchall()
+
+
+def _alone(cursor: psycopg.Cursor[Any]) -> None:
+    """No micro-batch is under way until this transaction ends."""
+    while not cursor.execute("SELECT 1 FROM epochs WHERE closed_by IS NULL FOR UPDATE").fetchone():
+        pass  # a cut closed it while we waited for the row: READ COMMITTED does not look again
+
+
+def _remove_edges(connection: psycopg.Connection[Any], edges: Sequence[tuple[str, ...]], until: int, counts: Counts) -> None:
+    with connection.transaction(), connection.cursor() as cursor:
+        _alone(cursor)
+        cursor.execute(
+            "DELETE FROM edges e USING unnest(%s::text[], %s::text[]) k(a, b) WHERE (e.a, e.b) = (k.a, k.b) AND e.epoch <= %s"
+            " RETURNING e.a, e.b",
+            (*(list(column) for column in zip(*edges, strict=True)), until),
+        )
+        removed = cursor.fetchall()
+        counts.healed += len(removed)
+        # Every part that a customer falls into has an end of a removed edge in it.
+        ends = {token for pair in removed for token in pair}
+        changes = Changes()
+        store_links(cursor, {token: token for token in ends} | relink(cursor, ends), changes)
+        _forget(cursor, ends)
+        bump(cursor, changes, 0)
+
+
+def _remove_relations(connection: psycopg.Connection[Any], relations: Sequence[tuple[str, ...]], until: int, counts: Counts) -> None:
+    with connection.transaction(), connection.cursor() as cursor:
+        _alone(cursor)
+        cursor.execute(
+            "DELETE FROM relations r USING unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[]) k(fk, f, kind, tk, t)"
+            " WHERE (r.from_kind, r.from_key, r.kind, r.to_kind, r.to_key) = (k.fk, k.f, k.kind, k.tk, k.t) AND r.epoch <= %s"
+            " RETURNING r.from_kind, r.from_key, r.to_kind, r.to_key",
+            (*(list(column) for column in zip(*relations, strict=True)), until),
+        )
+        removed = cursor.fetchall()
+        counts.healed += len(removed)
+        _bump_ends(cursor, removed)
+        _forget(cursor, {key for a_kind, a, b_kind, b in removed for kind, key in ((a_kind, a), (b_kind, b)) if kind == "profile"})
+
+
+def _forget(cursor: psycopg.Cursor[Any], tokens: Collection[str]) -> None:
+    """Takes out the links of tokens that no event names any more: no subject (every subject is identified) and in no edge."""
+    cursor.execute(
+        "DELETE FROM links l USING unnest(%s::text[]) k(token) WHERE l.token = k.token"
+        " AND NOT EXISTS (SELECT 1 FROM relations WHERE to_kind = 'profile' AND to_key = k.token AND kind = 'identifies')"
+        " AND NOT EXISTS (SELECT 1 FROM edges WHERE a = k.token) AND NOT EXISTS (SELECT 1 FROM edges WHERE b = k.token)",
+        (list(tokens),),
+    )
+
+
+def _edges(connection: psycopg.Connection[Any], edges: Sequence[tuple[str | int, ...]], counts: Counts) -> None:
     with connection.transaction(), connection.cursor() as cursor:
         # The stream's own lock for links: who is one customer is decided by one at a time.
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('links'))")
         cursor.execute(
-            "INSERT INTO edges SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[]) ON CONFLICT DO NOTHING RETURNING a, b",
+            "INSERT INTO edges SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[])"
+            " ON CONFLICT DO NOTHING RETURNING a, b",
             [list(column) for column in zip(*edges, strict=True)],
         )
         missing = cursor.fetchall()
@@ -97,22 +193,26 @@ def _links(connection: psycopg.Connection[Any], links: Sequence[tuple[str, ...]]
             bump(cursor, changes, 0)
 
 
-def _relations(connection: psycopg.Connection[Any], relations: Sequence[tuple[str, ...]], counts: Counts) -> None:
+def _relations(connection: psycopg.Connection[Any], relations: Sequence[tuple[str | int, ...]], counts: Counts) -> None:
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO relations SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[])"
+            "INSERT INTO relations SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[])"
             " ON CONFLICT DO NOTHING RETURNING from_kind, from_key, to_kind, to_key",
             [list(column) for column in zip(*relations, strict=True)],
         )
         missing = cursor.fetchall()
         counts.published += len(relations)
         counts.healed += len(missing)
-        ends = {end for a_kind, a, b_kind, b in missing for end in ((a_kind, a), (b_kind, b))}
-        if ends:
-            changes = Changes()
-            changes.entities = _known(cursor, sorted((kind, key) for kind, key in ends if kind not in ("profile", "identifier")))
-            changes.customers = set(customers_of(cursor, sorted(key for kind, key in ends if kind == "profile")).values())
-            bump(cursor, changes, 0)
+        _bump_ends(cursor, missing)
+
+
+def _bump_ends(cursor: psycopg.Cursor[Any], relations: Sequence[tuple[str, str, str, str]]) -> None:
+    """A new version for both ends of (from_kind, from_key, to_kind, to_key)."""
+    ends = {end for a_kind, a, b_kind, b in relations for end in ((a_kind, a), (b_kind, b))}
+    changes = Changes()
+    changes.entities = _known(cursor, sorted((kind, key) for kind, key in ends if kind not in ("profile", "identifier")))
+    changes.customers = set(customers_of(cursor, sorted(key for kind, key in ends if kind == "profile")).values())
+    bump(cursor, changes, 0)
 
 
 def _known(cursor: psycopg.Cursor[Any], ends: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:

@@ -105,8 +105,8 @@ def apply(cursor: Cursor, epoch: int, rows: Sequence[Row], tables: Mapping[str, 
     changes = Changes()
     write_states(cursor, epoch, states, tables)
     note(changes, rows)
-    write_relations(cursor, rows)
-    write_links(cursor, rows, changes)
+    write_relations(cursor, epoch, rows)
+    write_links(cursor, epoch, rows, changes)
     write_timeline(cursor, events)
     bump(cursor, changes, seq)
 
@@ -216,18 +216,22 @@ def note(changes: Changes, rows: Iterable[Row]) -> None:
                 changes.entities.add((entity["kind"], entity["key"]))
 
 
-def write_relations(cursor: Cursor, rows: Iterable[Row]) -> None:
-    """Adds relations that are not there yet."""
+def write_relations(cursor: Cursor, epoch: int, rows: Iterable[Row]) -> None:
+    """Adds relations that are not there yet; those that are were said in `epoch` too."""
     relations = sorted({(r["from_kind"], r["from_key"], r["kind"], r["to_kind"], r["to_key"]) for row in rows for r in row["relations"]})
     if not relations:
         return
     with _copy(cursor, "related", "from_kind text, from_key text, kind text, to_kind text, to_key text") as copy:
         for relation in relations:
             copy.write_row(relation)
-    cursor.execute("insert into relations select * from related order by 1, 2, 3, 4, 5 on conflict do nothing")
+    cursor.execute(
+        "insert into relations as r select *, %s from related order by 1, 2, 3, 4, 5"
+        " on conflict (from_kind, from_key, kind, to_kind, to_key) do update set epoch = excluded.epoch where r.epoch < excluded.epoch",
+        (epoch,),
+    )
 
 
-def write_links(cursor: Cursor, rows: Iterable[Row], changes: Changes) -> None:
+def write_links(cursor: Cursor, epoch: int, rows: Iterable[Row], changes: Changes) -> None:
     """Links new tokens and new edges: links and versions change, states never do (invariant 8)."""
     edges = sorted({edge for row in rows for edge in _edges(row)})
     # A token nobody linked yet is its own customer; if another lane links it meanwhile, its word stands.
@@ -235,10 +239,12 @@ def write_links(cursor: Cursor, rows: Iterable[Row], changes: Changes) -> None:
     if edges:
         columns = list(zip(*edges, strict=True))
         cursor.execute(
-            "insert into edges select * from unnest(%s::text[], %s::text[], %s::text[], %s::text[]) on conflict do nothing returning a, b",
-            [list(column) for column in columns],
+            "insert into edges as e select *, %s from unnest(%s::text[], %s::text[], %s::text[], %s::text[])"
+            " on conflict (a, b) do update set epoch = excluded.epoch where e.epoch < excluded.epoch returning a, b, xmax = 0",
+            [epoch, *(list(column) for column in columns)],
         )
-        touched = {token for pair in cursor.fetchall() for token in pair}
+        # xmax = 0: the row is new; an edge that was there, said once more, links nobody.
+        touched = {token for a, b, new in cursor.fetchall() if new for token in (a, b)}
         if touched:
             # One at a time decides who is one customer; two lanes would each miss the other's edges.
             cursor.execute("select pg_advisory_xact_lock(hashtext('links'))")

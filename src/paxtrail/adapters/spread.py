@@ -84,14 +84,18 @@ def _route(parts: int) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.Recor
 
 
 def routes(row: Mapping[str, Any], parts: int) -> Iterator[dict[str, Any]]:
-    """The row once per part it concerns: links go with the subject's profile, relations with the first entity."""
+    """The row once per part it concerns: links and relations go with the subject's profile, without one with the first entity.
+
+    Together, because a publication may remove the link of a token that no relation names, between two parts.
+    """
     by_part: defaultdict[int, list[dict[str, str]]] = defaultdict(list)
     for entity in row["entities"]:
         by_part[part_of(entity["kind"], entity["key"], parts)].append(entity)
     home = part_of("profile", row["subject"], parts) if row["subject"] else 0
-    for number, (part, entities) in enumerate(by_part.items()):
+    related = home if home in by_part else next(iter(by_part), 0)
+    for part, entities in by_part.items():
         own = {"part": part, "entities": entities}
-        if number:
+        if part != related:
             own["relations"] = []
         if part != home:
             own |= {"subject": None, "identifiers": []}
@@ -119,6 +123,7 @@ def _write_part(settings: Settings, seq: int, epoch: int, part: int, rows: list[
     connection, tables = _WORKER[copy]
     lane = settings.stream.lane
     with connection.transaction(), connection.cursor() as cursor:
+        current_epoch(cursor)  # not to write under it, but to keep out a publication that removes while we add
         if not is_committed(cursor, lane, seq, part):
             apply(cursor, epoch, rows, tables, seq)
             mark(cursor, lane, seq, epoch, {}, part=part)

@@ -47,7 +47,7 @@ class Entity(NamedTuple):
 
 
 class Relation(NamedTuple):
-    """`origin` —kind→ `target`; a set: relations are only ever added."""
+    """`origin` —kind→ `target`; what the events together state is a set."""
 
     origin: Entity
     kind: str

@@ -25,12 +25,14 @@ CREATE TABLE IF NOT EXISTS documents (
     document text   NOT NULL,
     PRIMARY KEY (entity, key)
 ) PARTITION BY HASH (key);
--- Strong identifiers that one event gave to one person: the evidence for links.
+-- Strong identifiers that one event gave to one person: the evidence for links. As for relations: what a cut covers and silver does
+-- not have is removed by its publication.
 CREATE TABLE IF NOT EXISTS edges (
     a_namespace text NOT NULL,
     a           text NOT NULL,
     b_namespace text NOT NULL,
     b           text NOT NULL,
+    epoch       bigint NOT NULL,            -- newest epoch that said so: not older than that of any micro-batch that states it
     PRIMARY KEY (a, b)
 );
 CREATE INDEX IF NOT EXISTS edges_b ON edges (b);
@@ -40,13 +42,14 @@ CREATE TABLE IF NOT EXISTS links (
     customer_id text NOT NULL
 );
 CREATE INDEX IF NOT EXISTS links_customer ON links (customer_id);
--- What belongs together: customers' tokens, orders, journeys, flights, bags, and what finds them; only ever added.
+-- What belongs together: customers' tokens, orders, journeys, flights, bags, and what finds them.
 CREATE TABLE IF NOT EXISTS relations (
     from_kind text NOT NULL,
     from_key  text NOT NULL,
     kind      text NOT NULL,
     to_kind   text NOT NULL,
     to_key    text NOT NULL,
+    epoch     bigint NOT NULL,              -- as of edges
     PRIMARY KEY (from_kind, from_key, kind, to_kind, to_key)
 );
 CREATE INDEX IF NOT EXISTS relations_to ON relations (to_kind, to_key, kind);
@@ -160,3 +163,15 @@ CREATE TABLE IF NOT EXISTS bronze_retention (
     epoch      bigint NOT NULL,             -- newest epoch whose events are folded in silver: what came later stays
     PRIMARY KEY (table_name, source, class)
 );
+-- Stores made before edges and relations had an epoch: the open one is right, because no cut before its own may judge them.
+DO $$ DECLARE one text; BEGIN
+    FOREACH one IN ARRAY ARRAY['edges', 'relations'] LOOP
+        IF NOT EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = one::regclass AND attname = 'epoch' AND NOT attisdropped) THEN
+            -- A constant default is written nowhere but in the catalogue, however many rows there are.
+            EXECUTE format('ALTER TABLE %I ADD COLUMN epoch bigint NOT NULL DEFAULT %s', one, (SELECT max(epoch) FROM epochs));
+            EXECUTE format('ALTER TABLE %I ALTER COLUMN epoch DROP DEFAULT', one);
+        END IF;
+    END LOOP;
+END $$;
+CREATE INDEX IF NOT EXISTS edges_epoch ON edges USING brin (epoch);  -- BRIN: raising an epoch stays an update in place
+CREATE INDEX IF NOT EXISTS relations_epoch ON relations USING brin (epoch);
