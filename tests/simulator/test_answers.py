@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from tests.simulator.platform_in_memory import Platform
 
+from paxtrail.adapters import configuration
+from paxtrail.core import consent
+from paxtrail.settings import ROOT
 from paxtrail.simulator.noise import Noise
 from paxtrail.simulator.simulation import Simulation
 from paxtrail.simulator.world import Options
@@ -106,6 +109,19 @@ def test_customers_are_known_as_foretold(name: str, customers: dict[str, Any], e
             wrong[key] = (found, customer[name])
     assert not wrong, (len(wrong), sorted(wrong.items())[:3])
     assert any(customer[name] for customer in expected["customers"].values()), "nobody has one"
+
+
+def test_partners_get_whom_they_may_as_foretold(customers: dict[str, Any], expected: dict[str, Any]) -> None:
+    rules = configuration.consent(ROOT / "conf")
+    found, foretold = {}, {}
+    for key, customer in expected["customers"].items():
+        if customer["partner_sharing"] is not None:
+            document = customers[key]
+            who = consent.subject(document["attributes"], document.get("consents", ()), str, END)
+            found[key] = consent.decide(rules, who, "partner_sharing", at=END).reason
+            foretold[key] = customer["partner_sharing"]
+    assert found == foretold
+    assert set(found.values()) == {"gpc", "given", "withdrawn", "refused", "default:opt_in", "default:opt_out"}
 
 
 def test_names_are_those_of_the_account_before_those_of_a_booking(customers: dict[str, Any], expected: dict[str, Any]) -> None:

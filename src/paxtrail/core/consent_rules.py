@@ -32,10 +32,11 @@ class Purpose(_Part):
 
 
 class OwnPurpose(_Part):
-    """A field that serves a purpose of its own, but for the caller's purposes in `free_for`."""
+    """A field that serves a purpose of its own, but for the caller's purposes in `free_for`; or just some `members` of its entries."""
 
     purpose: str
     free_for: frozenset[str] = frozenset()
+    members: tuple[str, ...] = ()
 
 
 class Parameters(_Part):

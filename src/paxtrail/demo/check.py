@@ -144,6 +144,8 @@ def a_sample(expected: Mapping[str, Any], desk: Desk, size: int, seed: int = 1) 
         kinds = {code: care_kind(code) for code in wanted["ssrs"]}
         wanted["ssrs"] = [code for code, kind in kinds.items() if kind is None]
         wanted["care"] = sorted({kind for kind in kinds.values() if kind})
+        if not customer["profiling"]:  # consent keeps back what serves nothing else
+            wanted |= dict.fromkeys(PROFILING, 0)
         best = max(shown, key=lambda one: sum(one.get(name) == value for name, value in wanted.items()), default=None)
         if best is not None and not customer["tier"] and best["surname"] in customer["surnames"]:
             best["surname"] = customer["surname"]
@@ -200,6 +202,10 @@ def flight(document: Document) -> dict[str, Json]:
 def bag(document: Document) -> dict[str, Json]:
     """A bag's document in the words of the expected answer."""
     return {"custody": document.get("custody"), "mishandled": document.get("mishandled")}
+
+
+PROFILING = ("searches", "contacts_negative")
+"""Members that a person who objects to profiling does not show (conf/consent.toml)."""
 
 
 def wanted_customer(customer: Mapping[str, Any]) -> dict[str, Json]:

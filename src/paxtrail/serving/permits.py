@@ -53,8 +53,13 @@ class Permit:
         withheld = []
         for name, own in self._rules.fields.get("profile" if is_customer else entity, {}).items():
             if holder.get(name) is not None and self._purpose not in own.free_for and (denied := self._denied(own.purpose)):
-                del holder[name]
-                withheld.append(_line(name, denied))
+                if not own.members:
+                    del holder[name]
+                    withheld.append(_line(name, denied))
+                    continue
+                for entry in holder[name]:
+                    entry["value"] = {member: value for member, value in entry["value"].items() if member not in own.members}
+                withheld += [_line(f"{name}.{member}", denied) for member in own.members]
         if is_customer and (entries := holder.get("interactions")):
             holder["interactions"], lines = self._kept(entries, "interactions", lambda entry: entry["value"].get("what"))
             withheld += lines

@@ -6,6 +6,7 @@ bags        by tag: last custody by scan time, mishandled
 customers   by the strongest identifier to look them up with ("loyalty:UA|AB123456", "passenger:LOCATOR|date|NAMEKEY", idp, document):
             identifiers linked, surname (the account's before a booking's), tier, miles, journeys [leg, outcome], counts, active SSRs,
             contacts, those of them with a negative text, surveys
+            partner_sharing (members only): the reason code of the decision when the replay ends; profiling: nobody objected to it
             outcomes are flown, diverted, flight_cancelled, cancelled, no_show, and booked = still open when the replay ends
 devices     searches of browsers that nobody logged in from (no customers, but profiles)
 highlights  customers worth showing: a cancelled flight, and a bag that is not with its owner yet
@@ -32,6 +33,9 @@ class _Known:
     searches: int = 0
     tones: Counter[str] = field(default_factory=Counter)
     surveys: int = 0
+    acts: dict[str, tuple[int, str]] = field(default_factory=dict)
+    signalled: bool = False
+    subdivision: str | None = None
 
 
 @dataclass(slots=True)
@@ -77,6 +81,20 @@ class Answers:
         known = self._known[identifier].ssrs
         if at >= known.get((code, leg), (0, False))[0]:
             known[code, leg] = (at, active)
+
+    def lives(self, identifier: str, subdivision: str | None) -> None:
+        self._known[identifier].subdivision = subdivision
+
+    def consented(self, identifier: str, purpose: str, status: str, at: int) -> None:
+        """The member says yes or no to a purpose; the last word counts."""
+        acts = self._known[identifier].acts
+        if at >= acts.get(purpose, (0, ""))[0]:
+            acts[purpose] = (at, status)
+
+    def signalled(self, *identifiers: str) -> None:
+        """A browser of who is logged in as these asked not to sell what is known of its owner."""
+        for identifier in identifiers:
+            self._known[identifier].signalled = True
 
     def searched(self, identifier: str) -> None:
         self._known[identifier].searches += 1
@@ -188,7 +206,17 @@ class Answers:
             "contacts": sum(part.tones.total() for part in parts),
             "contacts_negative": sum(part.tones["negative"] for part in parts),
             "surveys": sum(part.surveys for part in parts),
+            "profiling": not any("personalisation" in part.acts for part in parts),
+            "partner_sharing": _sharing(parts) if any(part.tier for part in parts) else None,
         }
+
+
+def _sharing(parts: list[_Known]) -> str:
+    """Members are grown up: a signal before what was said, what was said before the default of where they live."""
+    if any(part.signalled for part in parts):
+        return "gpc"
+    said = [part.acts["partner_sharing"][1] for part in parts if "partner_sharing" in part.acts]
+    return said[0] if said else "default:opt_out" if any(part.subdivision == "US-CA" for part in parts) else "default:opt_in"
 
 
 def _by_strength(identifier: str) -> tuple[int, str]:

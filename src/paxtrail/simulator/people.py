@@ -16,6 +16,10 @@ PROGRAMMES = {
 TIERS = (("BASE", 60), ("SILVER", 22), ("GOLD", 13), ("PLATINUM", 5))
 MEALS = ("VGML", "KSML", "MOML", "GFML", "AVML", "DBML")
 AREA_CODES = ("212", "718", "917", "646", "201", "973", "516", "914", "203", "415", "213", "312", "305", "617", "202", "713")
+CALIFORNIA = ("415", "213")
+"""Area codes whose people live where law lets data be sold until they object."""
+GPC_SHARE = 0.08
+"""Browsers that send Global Privacy Control."""
 MEMBER_SHARE = 0.38
 DOCUMENT_SHARE = 0.12
 
@@ -59,6 +63,15 @@ class Person:
     document: dict[str, str] | None = None
     busy_until: int = 0
     introduced: bool = False
+
+    @property
+    def subdivision(self) -> str | None:
+        return "US-CA" if self.residence == "US" and self.phone[2:5] in CALIFORNIA else None
+
+    @property
+    def signals(self) -> bool:
+        """Whether this person's browser sends Global Privacy Control."""
+        return int(self.device[1:5], 16) < GPC_SHARE * 0x10000
 
     @property
     def pnr_surname(self) -> str:

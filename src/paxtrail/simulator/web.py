@@ -83,6 +83,8 @@ def _native(event: str, person: Person, at: int, rng: Random) -> dict[str, Any]:
         "at": instant(at),
         "channel": rng.choice(("web", "web", "app")),
     }
+    if person.signals:
+        native["gpc"] = True
     customer: dict[str, Any] = {}
     if person.account and rng.random() < 0.6:
         customer["loyalty"] = {"airline": person.account.airline, "number": person.account.number}
@@ -103,4 +105,6 @@ def _known_as(world: World, person: Person, native: dict[str, Any]) -> str:
         identifiers.append(f"idp:{ISSUER}|{person.login}")
     identifiers = identifiers or [f"device:{person.device}"]
     world.answers.person(*identifiers)
+    if native.get("gpc"):
+        world.answers.signalled(*identifiers)
     return identifiers[0]
