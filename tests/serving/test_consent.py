@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from tests.serving.world import SUBJECT, TAG, Client, World, account, app_search, texts
 
+from paxtrail.adapters import configuration
 from paxtrail.core import consent
 from paxtrail.serving import access
+from paxtrail.serving.permits import Permit
 from paxtrail.settings import ROOT
 
 TABLE = access.load(ROOT / "conf")
@@ -86,6 +88,16 @@ async def test_a_read_that_skips_the_decision_would_be_noticed(api: Client, worl
     monkeypatch.setattr(consent, "decide", lambda *given, **named: real(*given, **named)._replace(allowed=True))
     with pytest.raises((AssertionError, KeyError)):
         await test_exactly_what_the_person_allows_leaves_for_each_role_and_purpose(api, world, "restriction")
+
+
+def test_of_an_entry_only_the_members_that_profile_are_kept_back() -> None:
+    act = consent.Record("1", "personalisation", consent.ANY, "objected", 1, 1)
+    permit = Permit(configuration.consent(ROOT / "conf"), "care", [consent.Subject(((act,),), "DE")], 2)
+    called = {"channel": "phone", "reason": "bag"}
+    entry = {"at": 1, "value": {**called, "sentiment": "negative", "confidence": 900, "model": "m"}}
+    document, withheld = permit.released("customer", {"attributes": {"contacts": [entry], "sentiment": {"label": "negative"}}})
+    assert document == {"attributes": {"contacts": [{"at": 1, "value": called}]}}
+    assert {line["field"] for line in withheld} == {"sentiment", "contacts.sentiment", "contacts.confidence", "contacts.model"}
 
 
 async def test_a_timeline_leaves_out_searches_of_who_objected_and_says_so(api: Client, world: World) -> None:
