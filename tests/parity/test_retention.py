@@ -121,7 +121,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("point", ["before its ids are kept", "before its events are deleted"])
 def test_killed_between_freezing_and_deleting_nothing_counts_twice(world: World, monkeypatch: pytest.MonkeyPatch, point: str) -> None:
-    history, first = world.events.history(20), world.events.record(("flight", "f1"))
+    first, history = world.events.record(("flight", "f1")), world.events.history(20)
     world.write(first, *history[:10], *persons(world))
     assert drifts_nothing(world.run("a"))
     connected, here = connections(world), rows(world, EVENTS).count()
@@ -144,8 +144,6 @@ def test_killed_between_freezing_and_deleting_nothing_counts_twice(world: World,
     assert finished["events"] > 0
     assert rows(world, EVENTS).count() == 0
     assert rows(world, EXPIRED).count() == rows(world, EXPIRED).select("record").distinct().count() == len(history) + 4
-    assert drifts_nothing(world.run("c", full=True))
-    assert (world.served(), connections(world)) == (world.expected(), connected)
 
 
 def test_a_serving_store_is_rebuilt_after_everything_expired(world: World) -> None:
