@@ -150,7 +150,8 @@ def test_a_serving_store_is_rebuilt_after_everything_expired(world: World) -> No
     world.write(*world.events.history(10), *persons(world))
     world.run("a")
     tables = ("links", "edges", "relations")
-    there = {table: set(world.serving.execute(f"SELECT * FROM {table}").fetchall()) for table in tables}
+    statement = "SELECT (to_jsonb(t) - 'epoch')::text FROM {} t"
+    there = {table: set(world.serving.execute(statement.format(table)).fetchall()) for table in tables}
     assert expire(world.job("a"), EVERYTHING)["events"] > 0
     with psycopg.connect(dsn(world.settings, "serving", "postgres"), autocommit=True) as connection:
         others = ("states", "versions", "timeline", "seqs", "stream_commit", "publication_counts", "publications", "outbox", "seen")
@@ -160,7 +161,7 @@ def test_a_serving_store_is_rebuilt_after_everything_expired(world: World) -> No
         connection.execute("INSERT INTO epochs (epoch) VALUES (1)")
     assert rebuilding.fill(world.settings, world.spark, world.serving, "again")["publication"]["drifted"] == 0
     assert world.served() == world.expected()
-    assert {table: set(world.serving.execute(f"SELECT * FROM {table}").fetchall()) for table in tables} == there
+    assert {table: set(world.serving.execute(statement.format(table)).fetchall()) for table in tables} == there
 
 
 def test_of_expired_events_remains_what_is_defined_as_it_was(world: World) -> None:
