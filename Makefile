@@ -16,6 +16,7 @@ check: lint types laws test  ## what CI asks for
 lint:
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
+	$(RUN) sqlfluff lint dbt/models
 
 types:
 	$(RUN) mypy

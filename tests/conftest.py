@@ -56,6 +56,11 @@ def postgres(settings: Settings) -> Iterator[Settings]:
 @pytest.fixture
 def clean_postgres(postgres: Settings, tmp_path: Path) -> Settings:
     """The server with every table as after the migration, and a home of the test's own (empty lake, same passwords)."""
+    return emptied(postgres, tmp_path / "home")
+
+
+def emptied(postgres: Settings, home: Path) -> Settings:
+    """Settings with that home, and serving store and vault as after the migration."""
     databases: tuple[Database, ...] = ("serving", "vault")
     for database in databases:
         with psycopg.connect(dsn(postgres, database, "postgres"), autocommit=True) as connection:
@@ -67,7 +72,6 @@ def clean_postgres(postgres: Settings, tmp_path: Path) -> Settings:
             )
             if database == "serving":
                 connection.execute("INSERT INTO epochs (epoch) VALUES (1)")
-    home = tmp_path / "home"
     shutil.copytree(postgres.secrets, home / "secrets")
     return postgres.model_copy(update={"home": home})
 

@@ -7,6 +7,7 @@ PaxtrailError                 something is wrong that a person can act on; `code
 ├── Unavailable               a part (vault, serving store, broker) does not answer: try again later
 ├── EpochRefused              a publication is not newer than what is served
 ├── GateRed                   a batch run failed its quality gate and is not published
+├── ChecksFailed              what was made does not pass its own tests: nothing of it is published
 ├── NotFound                  no such customer, flight, bag, run …
 ├── Unauthenticated           a caller's token is missing or not accepted (code says why)
 ├── Forbidden                 this caller may not do this (code says why: scope, role, purpose …)
@@ -50,6 +51,10 @@ class EpochRefused(PaxtrailError):
 
 class GateRed(PaxtrailError):
     code = "gate_red"
+
+
+class ChecksFailed(PaxtrailError):
+    code = "checks_failed"
 
 
 class NotFound(PaxtrailError):

@@ -34,6 +34,9 @@ class Postgres(_Part):
     port: int
     serving_database: str
     vault_database: str
+    catalog_database: str
+    """Which tables there are, for SQL by name: the metastore that Spark's sessions share."""
+    marts_database: str
     sslmode: str
 
 

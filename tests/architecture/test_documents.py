@@ -97,7 +97,7 @@ def test_the_dictionary_has_every_contract() -> None:
     assert contracts == {table.name for table in DELTA}
 
 
-@pytest.mark.parametrize("database", ["serving", "vault"])
+@pytest.mark.parametrize("database", ["serving", "vault", "marts"])
 def test_every_table_of_postgresql_says_what_it_is(database: str) -> None:
     text = Path(migrations.__file__).with_name("sql").joinpath(f"{database}.sql").read_text(encoding="utf-8")
     found = sql_tables(text)

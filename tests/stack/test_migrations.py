@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from paxtrail.adapters.migrations import PARTITIONS, migrate
-from paxtrail.adapters.postgres import Database, Role, dsn
+from paxtrail.adapters.postgres import ROLES, Database, Role, dsn
 from paxtrail.settings import Settings
 
 
@@ -61,6 +61,8 @@ def test_edges_and_relations_of_an_older_store_get_the_open_epoch(clean_postgres
         ("vault", "api", "SELECT * FROM quarantine_key"),
         ("vault", "stream", "DELETE FROM identifier"),
         ("vault", "stream", "SELECT * FROM reads"),
+        ("marts", "analyst", "UPDATE published_marts SET rows = 0"),
+        ("marts", "analyst", "CREATE TABLE more (a int)"),
     ],
 )
 def test_a_role_may_not_do_what_it_does_not_need(postgres: Settings, database: Database, role: Role, statement: str) -> None:
@@ -68,7 +70,13 @@ def test_a_role_may_not_do_what_it_does_not_need(postgres: Settings, database: D
         connection.execute(statement.encode())
 
 
-@pytest.mark.parametrize("role", ["batch", "relay"])
+@pytest.mark.parametrize("database", ["serving", "vault", "catalog", "postgres"])
+def test_an_analyst_is_let_into_the_marts_only(postgres: Settings, database: Database) -> None:
+    with pytest.raises(psycopg.OperationalError, match="permission denied"):
+        psycopg.connect(dsn(postgres, database, "analyst"))
+
+
+@pytest.mark.parametrize("role", ["batch", "relay", "catalog"])
 def test_the_vault_does_not_let_in_who_has_no_business_there(postgres: Settings, role: Role) -> None:
     with pytest.raises(psycopg.OperationalError, match="permission denied"):
         psycopg.connect(dsn(postgres, "vault", role))
@@ -89,6 +97,9 @@ def test_the_vault_does_not_let_in_who_has_no_business_there(postgres: Settings,
         ("vault", "stream", "INSERT INTO identifier (digest, namespace, token) VALUES ('x', '', '') ON CONFLICT DO NOTHING"),
         ("vault", "stream", "INSERT INTO quarantine_key (day, generation) VALUES ('', 0) ON CONFLICT DO NOTHING"),
         ("vault", "api", "SELECT * FROM identifier, subject_key, key_deletion"),
+        ("catalog", "catalog", "CREATE TABLE probe (a int)"),
+        ("marts", "batch", "CREATE TABLE probe (a int)"),
+        ("marts", "analyst", "SELECT * FROM published_marts"),
         (
             "vault",
             "api",
@@ -110,5 +121,5 @@ def test_a_wrong_password_is_refused(postgres: Settings, monkeypatch: pytest.Mon
 
 def test_passwords_are_for_their_owner_only(postgres: Settings) -> None:
     files = list(postgres.secrets.glob("*.password"))
-    assert {file.name for file in files} >= {f"{role}.password" for role in ("stream", "batch", "api", "relay", "postgres")}
+    assert {file.name for file in files} >= {f"{role}.password" for role in (*ROLES, "postgres")}
     assert {file.stat().st_mode & 0o777 for file in files} == {0o600}

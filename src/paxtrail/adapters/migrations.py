@@ -1,4 +1,4 @@
-"""The databases, roles, tables, hash partitions and grants of the serving store and the vault; running it again changes nothing."""
+"""Databases, roles, tables, hash partitions and grants of serving store, vault, catalogue and marts; running it again changes nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from paxtrail.adapters.postgres import ROLES, dsn, password
+from paxtrail.adapters.postgres import ROLES, Database, Role, database_name, dsn, password
 from paxtrail.settings import Settings
 
 PARTITIONS = 8
@@ -15,7 +15,7 @@ _SQL = Path(__file__).with_name("sql")
 
 # Least privilege: what is not listed here is refused by PostgreSQL. "*" = every table of that database.
 _READ_WRITE = "SELECT, INSERT, UPDATE, DELETE"
-GRANTS: dict[str, dict[str, dict[str, str]]] = {
+GRANTS: dict[Database, dict[Role, dict[str, str]]] = {
     "serving": {
         "stream": {"*": _READ_WRITE},
         "batch": {"*": _READ_WRITE},
@@ -31,20 +31,27 @@ GRANTS: dict[str, dict[str, dict[str, str]]] = {
         },
         "api": {"identifier": "SELECT", "subject_key": "SELECT", "key_deletion": "SELECT", "reads": "INSERT"},
     },
+    "catalog": {"catalog": {"*": "ALL"}},
+    "marts": {"batch": {"*": "ALL"}, "analyst": {"*": "SELECT"}},
 }
+_OWNERS: dict[Database, Role] = {"catalog": "catalog", "marts": "batch"}
+"""Who makes tables of its own in a database."""
+_ANALYST_SECONDS = 60
 _SEQUENCES = {"stream": ("version_seq", "outbox_id_seq"), "batch": ("version_seq", "outbox_id_seq"), "api": ("version_seq",)}
 
 
 def migrate(settings: Settings) -> None:
-    """Both databases are as this version of the code wants them. Needs the superuser; safe to repeat and to run twice at once."""
-    names = {"serving": settings.postgres.serving_database, "vault": settings.postgres.vault_database}
+    """The databases are as this version of the code wants them. Needs the superuser; safe to repeat and to run twice at once."""
     with psycopg.connect(dsn(settings, "postgres", "postgres"), autocommit=True) as server:
         server.execute("SELECT pg_advisory_lock(7262601)")
         for role in ROLES:
             _role(server, role, password(settings, role))
-        for database, name in names.items():
-            _database(server, name, sorted(GRANTS[database]))
-            with psycopg.connect(dsn(settings, "serving" if database == "serving" else "vault", "postgres")) as connection:
+        # Who may look on in none of ours should not find the server's own database open either.
+        server.execute("REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC")
+        server.execute(sql.SQL("ALTER ROLE analyst SET statement_timeout = {}").format(sql.Literal(f"{_ANALYST_SECONDS}s")))
+        for database, rights in GRANTS.items():
+            _database(server, database_name(settings, database), sorted(rights))
+            with psycopg.connect(dsn(settings, database, "postgres")) as connection:
                 _tables(connection, database)
                 _grants(connection, database)
 
@@ -68,8 +75,9 @@ def _database(server: psycopg.Connection, name: str, roles: list[str]) -> None:
         server.execute(sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}").format(database, sql.Identifier(allowed)))
 
 
-def _tables(connection: psycopg.Connection, database: str) -> None:
-    connection.execute((_SQL / f"{database}.sql").read_bytes())
+def _tables(connection: psycopg.Connection, database: Database) -> None:
+    if (file := _SQL / f"{database}.sql").exists():
+        connection.execute(file.read_bytes())
     partitioned = connection.execute("SELECT relname FROM pg_class WHERE relkind = 'p' AND relnamespace = 'public'::regnamespace")
     for (table,) in partitioned.fetchall():
         for number in range(PARTITIONS):
@@ -85,8 +93,10 @@ def _tables(connection: psycopg.Connection, database: str) -> None:
         )
 
 
-def _grants(connection: psycopg.Connection, database: str) -> None:
+def _grants(connection: psycopg.Connection, database: Database) -> None:
     """What the roles may do is exactly GRANTS, whatever an earlier version granted."""
+    if owner := _OWNERS.get(database):
+        connection.execute(sql.SQL("GRANT CREATE ON SCHEMA public TO {}").format(sql.Identifier(owner)))
     tables = [name for (name,) in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()]
     for role in ROLES:
         grantee = sql.Identifier(role)

@@ -1,4 +1,4 @@
-"""Addresses of the two databases, per role; passwords come from the environment or from files only their owner can read."""
+"""Addresses of the databases, per role; passwords come from the environment or from files only their owner can read."""
 
 from __future__ import annotations
 
@@ -11,16 +11,21 @@ from urllib.parse import quote
 from paxtrail.errors import ConfigurationError
 from paxtrail.settings import Settings
 
-Role = Literal["stream", "batch", "api", "relay", "postgres"]
-Database = Literal["serving", "vault", "postgres"]
-ROLES: tuple[Role, ...] = ("stream", "batch", "api", "relay")
+Role = Literal["stream", "batch", "api", "relay", "catalog", "analyst", "postgres"]
+Database = Literal["serving", "vault", "catalog", "marts", "postgres"]
+ROLES: tuple[Role, ...] = ("stream", "batch", "api", "relay", "catalog", "analyst")
 
 
 def dsn(settings: Settings, database: Database = "serving", role: Role = "stream") -> str:
     """URL of a database for a role, as psycopg and asyncpg take it. It holds the password: never log it."""
-    name = {"serving": settings.postgres.serving_database, "vault": settings.postgres.vault_database, "postgres": "postgres"}[database]
+    name = database_name(settings, database)
     where = settings.postgres
     return f"postgresql://{role}:{quote(password(settings, role), safe='')}@{where.host}:{where.port}/{name}?sslmode={where.sslmode}"
+
+
+def database_name(settings: Settings, database: Database) -> str:
+    """What the server calls the database."""
+    return database if database == "postgres" else str(getattr(settings.postgres, f"{database}_database"))
 
 
 def password(settings: Settings, role: Role) -> str:

@@ -35,11 +35,11 @@ class Job:
 
 
 @contextmanager
-def opened(settings: Settings, run_id: str, app: str) -> Iterator[Job]:
+def opened(settings: Settings, run_id: str, app: str, start: Callable[[Settings, str], SparkSession] = session) -> Iterator[Job]:
     """The job of a program: its own session and connection, closed after it. The cut of `run_id` must have been opened."""
     with psycopg.connect(postgres.dsn(settings, "serving", "batch"), autocommit=True) as serving:
         cut = cut_of(serving, run_id)
-        spark = session(settings, app)
+        spark = start(settings, app)
         try:
             yield Job(settings, spark, serving, cut)
         finally:
@@ -99,16 +99,26 @@ def version(table: Table, settings: Settings) -> int:
     return int(deltalake.DeltaTable(table.path(settings.lake)).version())
 
 
-def write(job: Job, table: Table, rows: DataFrame, *, mode: str, where: str | None = None, about: Mapping[str, Any] | None = None) -> None:
+def write(
+    job: Job,
+    table: Table,
+    rows: DataFrame,
+    *,
+    mode: str,
+    where: str | None = None,
+    about: Mapping[str, Any] | None = None,
+    again: bool = False,
+) -> None:
     """Appends or overwrites (what matches `where`) in one commit as transaction (table, epoch): a second time does nothing.
 
-    `about` goes into the commit.
+    `about` goes into the commit. `again`: the table has this cut and is written all the same.
     """
     path = ensure(job.spark, table, job.settings)
     writer = rows.select(*table.names).write.format("delta").mode(mode)
     if where is not None:
         writer = writer.option("replaceWhere", where)
-    writer = writer.option("txnAppId", table.name).option("txnVersion", str(job.cut.epoch))
+    if not again:
+        writer = writer.option("txnAppId", table.name).option("txnVersion", str(job.cut.epoch))
     writer.option("userMetadata", _about(job, about)).save(path)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from pyspark.sql import SparkSession
 
+from paxtrail.adapters.postgres import password
 from paxtrail.errors import ConfigurationError
 from paxtrail.settings import Settings, jar_cache
 
@@ -32,6 +34,20 @@ _CONF = {
     "spark.sql.execution.arrow.maxRecordsPerBatch": "20000",
 }
 
+# Spark's embedded Hive client over a database of PostgreSQL: without autoCreateConstraints the first CREATE TABLE of a new catalogue
+# does not wait for itself for ever; adapters/catalog.py adds the unique indexes that this leaves out.
+_METASTORE = {
+    "spark.sql.catalogImplementation": "hive",
+    "spark.hadoop.javax.jdo.option.ConnectionDriverName": "org.postgresql.Driver",
+    "spark.hadoop.javax.jdo.option.ConnectionUserName": "catalog",
+    "spark.hadoop.datanucleus.schema.autoCreateAll": "false",
+    "spark.hadoop.datanucleus.schema.autoCreateTables": "true",
+    "spark.hadoop.datanucleus.schema.autoCreateColumns": "true",
+    "spark.hadoop.datanucleus.schema.autoCreateConstraints": "false",
+    "spark.hadoop.hive.metastore.schema.verification": "false",
+    "spark.hadoop.hive.metastore.disallow.incompatible.col.type.changes": "false",
+}
+
 
 def jars() -> Path:
     """Folder of Spark's extra jars: $PAXTRAIL_SPARK_JARS, else what `paxtrail jars` fetched; the network is never asked here."""
@@ -42,21 +58,59 @@ def jars() -> Path:
     return folder
 
 
-def session(settings: Settings, app: str) -> SparkSession:
-    """The session of this process. `settings.spark.conf` goes over what is set here: a cluster is a matter of values."""
-    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+def conf(settings: Settings) -> dict[str, str]:
+    """Every setting of a program's session. `settings.spark.conf` goes over what is set here: a cluster is a matter of values."""
     scratch = settings.home / "scratch"
-    scratch.mkdir(parents=True, exist_ok=True)
-    conf = _CONF | {
+    return _CONF | {
+        "spark.master": settings.spark.master,
         "spark.driver.memory": settings.spark.driver_memory,
         "spark.driver.extraClassPath": f"{jars()}/*",
         "spark.sql.shuffle.partitions": str(settings.spark.shuffle_partitions),
         "spark.default.parallelism": str(settings.spark.shuffle_partitions),
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
         "spark.local.dir": str(scratch),
+        # Programs address tables by path and need no metastore.
+        "spark.sql.catalogImplementation": "in-memory",
         **settings.spark.conf,
     }
-    builder = SparkSession.builder.master(settings.spark.master).appName(app)
+
+
+def session(settings: Settings, app: str) -> SparkSession:
+    """The session of this process, for programs that address tables by path."""
+    return _started(settings, app, conf(settings))
+
+
+def catalogued(settings: Settings, app: str) -> SparkSession:
+    """A session that finds tables by name in the shared catalogue. The first session of its process: its settings are the JVM's."""
+    os.environ["SPARK_CONF_DIR"] = str(write_defaults(settings))
+    return _started(settings, app, {})
+
+
+def write_defaults(settings: Settings) -> Path:
+    """SPARK_CONF_DIR: <home>/spark/conf with `spark-defaults.conf`, for what starts Spark itself (spark-submit, dbt, a shell).
+
+    It holds the password of the catalogue, which has no place on a command line: only its owner may read it.
+    """
+    folder = settings.home / "spark" / "conf"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    address = settings.postgres
+    metastore = _METASTORE | {
+        "spark.hadoop.javax.jdo.option.ConnectionURL": (
+            f"jdbc:postgresql://{address.host}:{address.port}/{address.catalog_database}?sslmode={address.sslmode}"
+        ),
+        "spark.hadoop.javax.jdo.option.ConnectionPassword": password(settings, "catalog"),
+    }
+    draft = folder / f".spark-defaults.{os.getpid()}"
+    with os.fdopen(os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w") as out:
+        out.writelines(f"{key} {value}\n" for key, value in (conf(settings) | metastore).items())
+    draft.replace(folder / "spark-defaults.conf")
+    return folder
+
+
+def _started(settings: Settings, app: str, conf: Mapping[str, str]) -> SparkSession:
+    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    (settings.home / "scratch").mkdir(parents=True, exist_ok=True)
+    builder = SparkSession.builder.appName(app)
     for key, value in conf.items():
         builder = builder.config(key, value)
     spark = builder.getOrCreate()

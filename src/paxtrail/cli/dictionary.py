@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from paxtrail.adapters import configuration, migrations
+from paxtrail.adapters.postgres import Database
 from paxtrail.core.attributes import Attribute, AttributeTable
 from paxtrail.core.schemas import Field, Schemas
 from paxtrail.serving import access
@@ -25,6 +26,7 @@ DELTA: tuple[Table, ...] = (
     silver.FROZEN,
     silver.EXPIRED,
     silver.STATES,
+    silver.DOCUMENTS,
     silver.EDGES,
     silver.LINKS,
     silver.RELATIONS,
@@ -39,7 +41,7 @@ _HEAD = """# Dictionary
 Made by `paxtrail docs` from the contracts in the code and `conf/`; do not edit it. Times are µs UTC, tokens 32 hex digits.
 
 - [Tables in Delta](#tables-in-delta): the lake, bronze and silver
-- [Tables in PostgreSQL](#tables-in-postgresql): the serving store and the vault
+- [Tables in PostgreSQL](#tables-in-postgresql): the serving store, the vault, beside the marts
 - [Events](#events): what each source may say, and the class of each field
 - [Attributes](#attributes): what is remembered of each entity
 - [Who sees what](#who-sees-what): roles, purposes, routes, classes
@@ -139,7 +141,12 @@ def _sql_table(name: str, about: str, lines: Iterator[str]) -> SqlTable:
 
 def _postgres() -> Iterator[str]:
     yield "## Tables in PostgreSQL\n"
-    for database, about in (("serving", "The serving store: what the API answers from."), ("vault", "A database of its own.")):
+    databases: dict[Database, str] = {
+        "serving": "The serving store: what the API answers from.",
+        "vault": "A database of its own.",
+        "marts": "What analysts read: the marts of `dbt/models/marts`, and this table.",
+    }
+    for database, about in databases.items():
         yield f"### Database `{database}`\n\n{about} Made by `src/paxtrail/adapters/migrations.py` from `adapters/sql/{database}.sql`.\n"
         text = Path(migrations.__file__).with_name("sql").joinpath(f"{database}.sql").read_text(encoding="utf-8")
         for table in sql_tables(text):
@@ -149,7 +156,7 @@ def _postgres() -> Iterator[str]:
             yield _table(("column", "type", "what it is"), ((f"`{c.name}`", c.type, c.about) for c in table.columns))
 
 
-def _granted(database: str, table: str) -> str:
+def _granted(database: Database, table: str) -> str:
     rights = {role: tables.get(table) or tables.get("*") for role, tables in migrations.GRANTS[database].items()}
     given = [f"`{role}` may {right.lower()}" for role, right in rights.items() if right]
     return "; ".join(given) if given else "no role but the superuser may touch it"

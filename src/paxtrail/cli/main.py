@@ -29,6 +29,7 @@ COMMANDS = {
     "rejects": "paxtrail.cli.rejects:rejects",
     "cut": "paxtrail.cli.cut:cut",
     "batch": "paxtrail.cli.batch:batch",
+    "marts": "paxtrail.cli.marts:marts",
     "publish": "paxtrail.cli.publish:publish",
     "reprocess": "paxtrail.cli.reprocess:reprocess",
     "rebuild": "paxtrail.cli.rebuild:rebuild",

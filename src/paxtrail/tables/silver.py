@@ -108,6 +108,20 @@ STATES = Table(
     ),
 )
 
+DOCUMENTS = Table(
+    name="silver.documents",
+    about="Flights and bags as the API answers them, up to the cut: what SQL reads, so that no rule of theirs is written twice.",
+    owner="paxtrail marts build",
+    key=("entity", "key"),
+    retention="as silver.states",
+    columns=(
+        Column("entity", "string", "flight or bag", False, stats=True),
+        Column("key", "string", "leg key or tag", False),
+        Column("epoch", "bigint", "epoch of the last cut that changed its state", False, stats=True),
+        Column("document", "variant", "the document, personal values sealed", False),
+    ),
+)
+
 EDGES = Table(
     name="silver.edges",
     about="Strong identifiers seen together on one person: the evidence for links.",

@@ -13,8 +13,9 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from paxtrail.core import outcomes, views
+from paxtrail.core import outcomes
 from paxtrail.core.attributes import AttributeTable
+from paxtrail.transforms.documents import rendered
 from paxtrail.transforms.states import of_kinds, stamped
 
 _Batches = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
@@ -23,8 +24,7 @@ _KEYED = pa.schema([("key", pa.string()), ("state", pa.string())])
 
 def concluded(states: DataFrame, relations: DataFrame, tables: Mapping[str, AttributeTable], *, as_of: int, epoch: int) -> DataFrame:
     """Outcome of every journey that is closed at `as_of` (µs UTC): {"profiles": [tokens], …outcome}, as rows of silver.states."""
-    documents = of_kinds(states, "flight", "bag", "journey").select("entity", "key", "state")
-    documents = documents.mapInArrow(_documents(tables), "entity string, key string, document string")
+    documents = rendered(of_kinds(states, "flight", "bag", "journey"), tables).drop("epoch")
     parts = (
         relations.where((F.col("from_kind") == "journey") & F.col("kind").isin("on", "carries"))
         .join(documents, (F.col("to_kind") == F.col("entity")) & (F.col("to_key") == F.col("key")), "inner")
@@ -52,22 +52,6 @@ def histories(concluded: DataFrame, epoch: int) -> DataFrame:
         .mapInArrow(_histories, "key string, state string")
     )
     return stamped(found, "history", "", epoch)
-
-
-def _documents(tables: Mapping[str, AttributeTable]) -> _Batches:
-    def make(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            rows = [
-                {"entity": r["entity"], "key": r["key"], "document": _text(_document(r["entity"], r["key"], r["state"], tables))}
-                for r in batch.to_pylist()
-            ]
-            yield pa.RecordBatch.from_pylist(rows, schema=pa.schema([(n, pa.string()) for n in ("entity", "key", "document")]))
-
-    return make
-
-
-def _document(entity: str, key: str, state: str, tables: Mapping[str, AttributeTable]) -> Any:
-    return views.document(entity, key, orjson.loads(state), tables[entity])
 
 
 def _outcomes(as_of: int) -> _Batches:

@@ -1,0 +1,5 @@
+select
+    token,
+    customer_id,
+    epoch
+from {{ source('silver', 'links') }}

@@ -1,0 +1,112 @@
+"""The marts built by dbt on silver, up to the cut of a run, and published where analysts read; one process, one batch Spark."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import psycopg
+
+from paxtrail.adapters import catalog, lake, marts_publication, postgres, silver
+from paxtrail.adapters.silver import Job
+from paxtrail.adapters.silver_documents import render
+from paxtrail.adapters.spark import catalogued
+from paxtrail.errors import ChecksFailed, ConfigurationError, EpochRefused, NotFound
+from paxtrail.settings import ROOT, Settings
+from paxtrail.tables.silver import DOCUMENTS, EVENTS, LINKS, RELATIONS, STATES
+
+PROJECT = ROOT / "dbt"
+_READ = (EVENTS, DOCUMENTS, STATES, LINKS, RELATIONS)
+
+
+def build(settings: Settings, run_id: str | None = None, *, full: bool = False) -> dict[str, Any]:
+    """Counts of a build: documents, models and tests that ran, rows published by mart. Running it again changes nothing.
+
+    `run_id`: the batch run whose cut the marts show (default: the newest that was published). `full`: from all of silver, and with the
+    models' unit tests: for when a model has changed. A test that fails raises ChecksFailed, and what was published before stays.
+    """
+    with _opened(settings, run_id) as job:
+        made = render(job, full=full)
+        done = _dbt(job, "build", *(["--full-refresh"] if full else ["--exclude-resource-type", "unit_test"]))
+        fresh = {str(result.status) for result in _dbt(job, "source", "freshness")}
+        counts = Counter(result.node.resource_type for result in done)
+        published = marts_publication.publish(settings, job.cut, _manifest(settings))
+    return {
+        "run": job.cut.run_id,
+        "epoch": job.cut.epoch,
+        **made,
+        "models": counts["model"],
+        "tests": counts["test"] + counts["unit_test"],
+        "fresh": fresh == {"pass"},
+        "rows": published,
+    }
+
+
+def document(settings: Settings, run_id: str | None = None) -> Path:
+    """The marts' documentation as one static page, from the models and what the catalogue says of them."""
+    with _opened(settings, run_id) as job:
+        _dbt(job, "docs", "generate", "--static")
+    return _target(settings) / "static_index.html"
+
+
+@contextmanager
+def _opened(settings: Settings, run_id: str | None) -> Iterator[Job]:
+    """The job of a run whose cut was published, with the tables that the models read in the catalogue."""
+    with lake.locked("batch", settings):
+        run = _published(settings, run_id)
+        with silver.opened(settings, run, f"marts-{run}", catalogued) as job:
+            if silver.done(STATES, settings) != job.cut.epoch:
+                raise EpochRefused(f"the lake is past run {run}: publish the newest run, and build the marts of that")
+            catalog.register(job.spark, settings, _READ)
+            yield job
+
+
+def _published(settings: Settings, run_id: str | None) -> str:
+    """The run, if its publication has begun: before that, it is not known to be right."""
+    with psycopg.connect(postgres.dsn(settings, "serving", "batch")) as connection:
+        found = connection.execute(
+            "SELECT run_id FROM cuts JOIN batch_runs USING (run_id) WHERE epoch <= (SELECT max(epoch) FROM publications)"
+            " AND run_id = coalesce(%s, run_id) ORDER BY epoch DESC LIMIT 1",
+            (run_id,),
+        ).fetchone()
+    if found is None:
+        raise NotFound(f"run {run_id} was not published" if run_id else "nothing was published yet: `paxtrail batch run` first")
+    return str(found[0])
+
+
+def _target(settings: Settings) -> Path:
+    return settings.home / "dbt" / "target"
+
+
+def _manifest(settings: Settings) -> dict[str, Any]:
+    return dict(orjson.loads((_target(settings) / "manifest.json").read_bytes()))
+
+
+def _dbt(job: Job, *command: str) -> Sequence[Any]:
+    """Results of a dbt command, run in the job's session; raises ChecksFailed naming what failed."""
+    from dbt.cli.main import dbtRunner
+
+    settings = job.settings
+    os.environ["DO_NOT_TRACK"] = "1"
+    options = {
+        "--project-dir": PROJECT,
+        "--profiles-dir": PROJECT,
+        "--target-path": _target(settings),
+        "--log-path": settings.logs / "dbt",
+        "--vars": orjson.dumps({"lake": str(settings.lake), "epoch": job.cut.epoch}).decode(),
+    }
+    given = [str(word) for option in options.items() for word in option]
+    quiet = ["--quiet", "--no-version-check", "--no-send-anonymous-usage-stats", "--no-use-colors"]
+    result = dbtRunner().invoke([*quiet, *command, *given])
+    if result.exception is not None:
+        raise ConfigurationError(f"dbt {command[0]} could not run: {result.exception}") from result.exception
+    found: Sequence[Any] = getattr(result.result, "results", ())
+    if not result.success:
+        failed = sorted(f"{one.node.name}: {one.status}" for one in found if one.status in ("fail", "error", "runtime error"))
+        raise ChecksFailed(f"nothing was published. dbt {command[0]}: {', '.join(failed)}; see {settings.logs / 'dbt' / 'dbt.log'}")
+    return found

@@ -1,0 +1,221 @@
+"""Marts on real Spark, Delta, dbt and PostgreSQL: they say what the API says, however they were built, to analysts only."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from multiprocessing.pool import Pool
+from pathlib import Path
+from typing import Any
+
+import orjson
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+from pyspark.sql import SparkSession
+from tests.conftest import emptied
+from tests.parity.stories import Story, history
+
+from paxtrail.adapters import marts
+from paxtrail.adapters.postgres import dsn
+from paxtrail.core import outcomes, views
+from paxtrail.errors import ChecksFailed
+from paxtrail.settings import Settings
+from paxtrail.tables.silver import DOCUMENTS
+
+KEYS = {
+    "fct_flight_legs": ("leg",),
+    "fct_bag_journeys": ("bag_journey_id",),
+    "mart_punctuality": ("origin_date", "airline", "departure"),
+    "dim_customers": ("customer_id",),
+}
+Rows = dict[tuple[Any, ...], dict[str, Any]]
+
+
+class World:
+    """A lane with its batch layer, and marts built of it as the histories grow."""
+
+    def __init__(self, settings: Settings, story: Story, pool: Pool) -> None:
+        self.settings, self.story, self.pool = settings, story, pool
+
+    def build(self, *, full: bool = False) -> dict[str, Any]:
+        # In a process of its own, as `paxtrail marts build` is: dbt turns ANSI mode off, and a JVM has one catalogue.
+        return self.pool.apply(marts.build, (self.settings,), {"full": full})
+
+    def rows(self, mart: str) -> Rows:
+        """The mart as an analyst reads it."""
+        with psycopg.connect(dsn(self.settings, "marts", "analyst"), row_factory=dict_row) as connection:
+            found = connection.execute(f"SELECT * FROM {mart}".encode()).fetchall()
+        return {tuple(row[column] for column in KEYS[mart]): row for row in found}
+
+    def all_rows(self) -> dict[str, Rows]:
+        return {mart: self.rows(mart) for mart in KEYS}
+
+
+@pytest.fixture(scope="module")
+def world(postgres: Settings, spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    settings = emptied(postgres, tmp_path_factory.mktemp("marts") / "home")
+    story = Story(settings, spark, 3)
+    told = history(3, flights=4)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        made = World(settings, story, pool)
+        for number, part in enumerate((told[: len(told) // 2], told[len(told) // 2 :])):
+            for start in range(0, len(part), 300):
+                story.lane.batch(part[start : start + 300])
+            story.run_batch(full=not number)
+            made.build()
+        yield made
+    story.close()
+
+
+def test_an_incremental_build_gives_what_a_full_one_gives(world: World) -> None:
+    grown = world.all_rows()
+    assert all(grown.values())
+    counts = world.build(full=True)
+    assert world.all_rows() == grown
+    assert counts["rows"] == {mart: len(rows) for mart, rows in grown.items()}
+    assert counts["tests"] > 20
+
+
+def documents(world: World, entity: str) -> dict[str, dict[str, Any]]:
+    """What the API answers, worked out of the served states."""
+    tables = world.story.truth.tables
+    served = {key: state for (kind, key), state in world.story.truth.served().items() if kind == entity}
+    return {key: views.document(entity, key, state, tables[entity]) for key, state in served.items()}
+
+
+def micros(moment: Any) -> int | None:
+    return None if moment is None else round(moment.timestamp() * 1_000_000)
+
+
+def test_flights_are_those_the_api_answers(world: World) -> None:
+    flights, rows = documents(world, "flight"), world.rows("fct_flight_legs")
+    assert {leg for (leg,) in rows} == flights.keys()
+    for leg, flight in flights.items():
+        row = rows[(leg,)]
+        plain = ("airline", "number", "departure", "arrival", "diverted_to", "status", "departure_delay", "arrival_delay")
+        assert {name: row[name] for name in plain} == {name: flight.get(name) for name in plain}
+        assert row["origin_date"].isoformat() == flight["origin_date"]
+        for end in ("off_block", "on_block"):
+            for part in ("scheduled", "actual"):
+                assert micros(row[f"{end}_{part}"]) == flight.get(end, {}).get(part)
+
+
+def test_punctuality_counts_what_the_api_answers(world: World) -> None:
+    expected: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
+    for flight in documents(world, "flight").values():
+        group = expected[flight["origin_date"], flight["airline"], flight["departure"]]
+        group["flights"] += 1
+        group[flight["status"]] += 1
+        for end, name in (("off_block", "departed"), ("on_block", "arrived")):
+            delay = flight.get("departure_delay" if name == "departed" else "arrival_delay")
+            if flight.get(end, {}).get("actual") is not None and delay is not None:
+                group["left" if name == "departed" else "landed"] += 1
+                group[f"{name}_on_time"] += delay < 15
+                group[f"{name}_minutes"] += max(delay, 0)
+    rows = world.rows("mart_punctuality")
+    names = {"flights": "flights", "cancelled": "cancelled", "diverted": "diverted", "departed": "left", "arrived": "landed"}
+    names |= {"departed_on_time": "departed_on_time", "arrived_on_time": "arrived_on_time"}
+    names |= {"departure_delay_minutes": "departed_minutes", "arrival_delay_minutes": "arrived_minutes"}
+    found = {(date.isoformat(), *rest): {name: row[name] for name in names} for (date, *rest), row in rows.items()}
+    assert found == {at: {name: group[of] for name, of in names.items()} for at, group in expected.items()}
+    assert sum(row["cancelled"] for row in rows.values()) > 0
+
+
+def test_bag_journeys_are_the_episodes_the_api_answers(world: World) -> None:
+    expected = {(f"{tag}/{e['started']}",): e for tag, bag in documents(world, "bag").items() for e in bag["episodes"]}
+    rows = world.rows("fct_bag_journeys")
+    assert rows.keys() == expected.keys()
+    for key, episode in expected.items():
+        row = rows[key]
+        plain = ("custody", "station", "mishandled", "first_leg", "destination", "weight_kg", "pieces")
+        assert {name: row[name] for name in plain} == {name: episode.get(name) for name in plain}
+        assert (row["reasons"] or "") == ",".join(episode.get("reasons", ()))
+        assert row["scans"] == len(episode["scans"])
+
+
+def test_customers_have_the_history_the_api_answers(world: World) -> None:
+    truth = world.story.truth
+    profiles = {key: state for (kind, key), state in truth.served().items() if kind == "profile"}
+    histories = {key: orjson.loads(text) for key, text in truth.sql("select key, state from states where entity = 'history'")}
+    tokens: dict[str, list[str]] = defaultdict(list)
+    for token, customer in truth.sql("select token, customer_id from links"):
+        tokens[customer].append(token)
+    rows = world.rows("dim_customers")
+    assert {customer for (customer,) in rows} == tokens.keys()
+    names = (
+        "flights_booked",
+        "flights_flown",
+        "flights_cancelled",
+        "no_shows",
+        "delays",
+        "delay_minutes",
+        "bags_checked",
+        "bags_mishandled",
+    )
+    for customer, own in tokens.items():
+        row = rows[(customer,)]
+        states = {token: profiles.get(token, {}) for token in own}
+        known = views.customer_document(customer, states, truth.tables["profile"], journeys=(), orders=())["attributes"]
+        total = outcomes.unite(histories[token] for token in own if histories.get(token))
+        assert {name: row[name] for name in names} == {name: total[name] for name in names}
+        assert (row["tokens"], row["tier"]) == (len(own), known.get("tier"))
+        assert row["searches"] == sum(known.get("searches", {}).values())
+        assert (row["member_since"] and row["member_since"].isoformat()) == known.get("member_since")
+    assert sum(row["flights_booked"] for row in rows.values()) > 0
+
+
+@pytest.mark.parametrize("statement", ["SELECT * FROM published_marts", "SELECT count(*) FROM mart_punctuality"])
+def test_an_analyst_reads_the_marts(world: World, statement: str) -> None:
+    with psycopg.connect(dsn(world.settings, "marts", "analyst")) as connection:
+        assert connection.execute(statement.encode()).fetchall()
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM mart_punctuality", "CREATE TABLE more (a int)", "DROP TABLE dim_customers"])
+def test_an_analyst_changes_nothing(world: World, statement: str) -> None:
+    with psycopg.connect(dsn(world.settings, "marts", "analyst")) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute(statement.encode())
+
+
+def test_descriptions_of_the_models_stand_at_the_columns(world: World) -> None:
+    with psycopg.connect(dsn(world.settings, "marts", "analyst")) as connection:
+        bare = connection.execute(
+            "SELECT c.table_name, c.column_name FROM information_schema.columns c WHERE c.table_schema = 'public'"
+            " AND c.table_name = ANY(%s) AND col_description(c.table_name::regclass, c.ordinal_position) IS NULL",
+            (list(KEYS),),
+        ).fetchall()
+    assert bare == []
+
+
+def plant_status(world: World, path: str) -> Callable[[], object]:
+    """A flight with a status that does not exist; gives back how to take it away."""
+    spark = world.story.lane.spark
+    spark.sql(
+        f"INSERT INTO delta.`{path}` SELECT entity, 'XX1/2026-02-08/EWR', 1000000,"
+        ' parse_json(replace(to_json(document), \'"status":"\', \'"status":"not_\')) FROM'
+        f" (SELECT * FROM delta.`{path}` WHERE entity = 'flight' LIMIT 1)"
+    )
+    return lambda: spark.sql(f"DELETE FROM delta.`{path}` WHERE epoch = 1000000")
+
+
+def test_a_red_check_publishes_nothing(world: World) -> None:
+    before = world.all_rows()
+    take_away = plant_status(world, DOCUMENTS.path(world.settings.lake))
+    try:
+        with pytest.raises(ChecksFailed, match="accepted_values_fct_flight_legs_status"):
+            world.build()
+        assert world.all_rows() == before
+    finally:
+        take_away()
+    world.build()
+    assert world.all_rows() == before
+
+
+def test_the_catalogue_holds_each_name_once_and_its_password_is_its_owners(world: World) -> None:
+    with psycopg.connect(dsn(world.settings, "catalog", "catalog")) as connection:
+        unique = connection.execute("SELECT count(*) FROM pg_indexes WHERE indexname LIKE 'paxtrail%' AND indexdef LIKE 'CREATE UNIQUE%'")
+        assert unique.fetchone() == (3,)
+    file: Path = world.settings.home / "spark" / "conf" / "spark-defaults.conf"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert not any("password" in line.lower() for line in (world.settings.logs / "dbt" / "dbt.log").read_text().splitlines())
