@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from paxtrail.adapters import configuration
 from paxtrail.errors import ConfigurationError
-from paxtrail.serving import access, context, issuer, problems, routes, shapes, tokens
+from paxtrail.serving import access, agent, context, issuer, problems, routes, shapes, tokens
 from paxtrail.serving.access import Access
 from paxtrail.serving.edge import Edge
 from paxtrail.serving.guard import Gate, Guarded
@@ -41,6 +41,7 @@ def create(settings: Settings) -> FastAPI:
         roles=frozenset(table.roles),
     )
     app.state.gate = Gate(table, verifier)
+    app.state.secure_cookies = not dev  # one machine has no certificate
     app.add_middleware(Edge, metrics=metrics)
 
     @asynccontextmanager
@@ -70,6 +71,7 @@ def bare(table: Access, *, dev_issuer: bool) -> FastAPI:
     )
     app.router.route_class = Guarded
     routes.register(app, dev_issuer=dev_issuer)
+    agent.register(app)
     problems.install(app)
     names = {getattr(route, "name", "") for route in app.routes}
     if missing := sorted(names - set(table.routes)) + sorted(set(table.routes) - names - {"dev.jwks"}):

@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from paxtrail.errors import BadRequest, ConfigurationError, PaxtrailError
-from paxtrail.serving import problems
+from paxtrail.serving import pages, problems, session
 from paxtrail.serving.access import Access, Caller
 from paxtrail.serving.tokens import Verifier
 
@@ -23,12 +23,12 @@ class Gate:
     """Admits callers by the access table."""
 
     def __init__(self, access: Access, verifier: Verifier) -> None:
-        self._access = access
-        self._verifier = verifier
+        self.access = access
+        self.verifier = verifier
 
     async def admit(self, request: Request, route: str) -> Caller | None:
         """The caller; None on a public route. A header given twice is refused: two answers to one question."""
-        if self._access.is_public(route):
+        if self.access.is_public(route):
             return None
         authorization = purpose = None
         for name, value in request.scope["headers"]:
@@ -40,7 +40,9 @@ class Gate:
                 if purpose is not None:
                     raise BadRequest("malformed", "two Paxtrail-Purpose headers")
                 purpose = value.decode("latin-1")
-        return self._access.admit(await self._verifier.principal(authorization), route, purpose)
+        if authorization is None and route.startswith(session.PAGES) and (kept := session.given(request.scope["headers"])):
+            authorization, purpose = f"Bearer {kept[0]}", kept[1] or None
+        return self.access.admit(await self.verifier.principal(authorization), route, purpose)
 
 
 class Guarded(APIRoute):
@@ -49,6 +51,7 @@ class Guarded(APIRoute):
     def get_route_handler(self) -> Handler:
         inner = _direct(self) or super().get_route_handler()
         route = self.name
+        refused = pages.problem if route.startswith(session.PAGES) else problems.of
         declared = {field.alias for field in self.dependant.query_params}
 
         async def handler(request: Request) -> Response:
@@ -58,7 +61,7 @@ class Guarded(APIRoute):
                     _strict(raw, declared)
                 return await inner(request)
             except PaxtrailError as error:
-                return problems.of(error)
+                return refused(error)
 
         return handler
 

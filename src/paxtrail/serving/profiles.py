@@ -8,6 +8,7 @@ import orjson
 
 from paxtrail.core import outcomes
 from paxtrail.core.consent import Record
+from paxtrail.errors import NotFound
 from paxtrail.serving import permits
 from paxtrail.serving.freshness import instant
 from paxtrail.serving.journeys import Parts
@@ -65,6 +66,13 @@ class Profiles:
         }
         await recorded
         return body
+
+    async def own(self, asked: Asked, token: str) -> None:
+        """NotFound if there is no such customer for this caller."""
+        customer = await self._viewing.documents.customer_id(token)
+        if customer is None:
+            raise NotFound("customer")
+        await self._viewing.own(asked.caller, (customer,))
 
     async def timeline(self, asked: Asked, token: str, cursor: str | None, limit: int) -> dict[str, Any]:
         """What happened to this customer, newest first."""

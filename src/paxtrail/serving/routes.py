@@ -17,6 +17,7 @@ from paxtrail.serving.answers import JSON, answer
 from paxtrail.serving.context import Serving
 from paxtrail.serving.freshness import instant, now_us
 from paxtrail.serving.metrics import CONTENT_TYPE
+from paxtrail.serving.search import Search
 from paxtrail.serving.viewing import Asked
 
 CustomerId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="Id of a customer: current, or any it had before it was merged.")]
@@ -145,17 +146,20 @@ async def profile_timeline(request: Request, customer_id: CustomerId, limit: Lim
 async def lookup(request: Request, body: Lookup) -> Response:
     """Customers found by an identifier, by PNR and surname, by ticket or by bag tag: at most ten, else `too_many`."""
     asked = _asked(request)
-    search = _serving(request).search
+    return _answer(request, asked, await look_up(_serving(request).search, asked, body))
+
+
+async def look_up(search: Search, asked: Asked, body: Lookup) -> dict[str, Any]:
+    """The matches of a look-up of any kind."""
     match body:
         case ByIdentifier():
-            found = await search.by_identifier(asked, body.namespace, body.value)
+            return await search.by_identifier(asked, body.namespace, body.value)
         case ByPnr():
-            found = await search.by_pnr(asked, body.pnr, body.surname)
+            return await search.by_pnr(asked, body.pnr, body.surname)
         case ByTicket():
-            found = await search.by_ticket(asked, body.ticket)
+            return await search.by_ticket(asked, body.ticket)
         case ByBag():
-            found = await search.by_bag(asked, body.bag_tag, body.flight_date or "")
-    return _answer(request, asked, found)
+            return await search.by_bag(asked, body.bag_tag, body.flight_date or "")
 
 
 async def batch(request: Request, body: Batch) -> Response:

@@ -113,6 +113,25 @@ union all select 'history', 'profile', t.token, null, s.state, null
   from t join states s on s.entity = 'history' and s.key = t.token and s.epoch = 0
 """
 
+NEWEST = """
+with t as materialized (
+  select l.token from links l where l.customer_id = (select customer_id from links where token = $1)
+),
+mine as materialized (
+  select distinct r.to_kind, r.to_key
+  from t join relations r on r.from_kind = 'profile' and r.from_key = t.token and r.kind in ('travels', 'party_to')
+),
+e as (
+  select 'customer' as entity, (select customer_id from links where token = $1) as key
+  union all select to_kind, to_key from mine
+  union all
+  select r.to_kind, r.to_key
+  from mine m join relations r on r.from_kind = 'journey' and r.from_key = m.to_key and r.kind in ('on', 'carries')
+  where m.to_kind = 'journey'
+)
+select max(v.version) as newest from e join versions v on v.entity = e.entity and v.key = e.key
+"""
+
 JOURNEY = f"""
 with j as (select $1::text as key),
 {_JOURNEY_PARTS},

@@ -1,0 +1,81 @@
+"""Pages for people as HTML: templates, how times and values read, headers that keep a page to itself."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from starlette.responses import Response
+
+from paxtrail.core import airports
+from paxtrail.errors import PaxtrailError
+from paxtrail.serving import problems
+
+_FOLDER = Path(__file__).parent
+_HEADERS = {
+    "content-security-policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self';"
+    " base-uri 'none'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+}
+STATIC = {"agent.css": "text/css", "agent.js": "text/javascript"}
+
+
+def page(template: str, status: int = 200, headers: dict[str, str] | None = None, **values: Any) -> Response:
+    """A page from a template; its values are escaped."""
+    text = _TEMPLATES.get_template(template).render(**values)
+    return Response(text, status, {**_HEADERS, **(headers or {})}, "text/html; charset=utf-8")
+
+
+def problem(error: PaxtrailError) -> Response:
+    """The page that says what is wrong: signing in again for a token that is not accepted, else one sentence and a way back."""
+    code = error.code if error.code in problems.STATUS else "internal"
+    status, title = problems.STATUS[code]
+    retry = {"retry-after": str(problems.RETRY_AFTER_S)} if status == 503 else None
+    return page("problem.html", status, retry, title=title, code=code, sign_in=status == 401)
+
+
+def static(name: str) -> Response:
+    """A file of the pages."""
+    body = (_FOLDER / "static" / name).read_bytes()
+    return Response(body, 200, {"cache-control": "public, max-age=3600"}, f"{STATIC[name]}; charset=utf-8")
+
+
+def clock(micros: int | None, airport: str = "") -> str:
+    """`Fri 8 Feb 05:15 EST`: a moment (µs UTC) as the clocks of the airport show it; UTC where none is known."""
+    if not micros:
+        return "–"
+    zone = airports.zone(airport) if airport else None
+    moment = dt.datetime.fromtimestamp(micros / 1e6, ZoneInfo(zone) if zone else dt.UTC)
+    return f"{moment:%a} {moment.day} {moment:%b %H:%M %Z}"
+
+
+def words(value: Any) -> str:
+    """A value as a person reads it: `flight_cancelled` as "flight cancelled", what may not be seen as a word for it."""
+    if value is None or value == "" or value == []:
+        return "–"
+    if isinstance(value, dict):
+        if set(value) == {"icon"}:
+            return f"({value['icon']}, not shown)"
+        return ", ".join(words(member) for member in value.values() if member not in (None, "", []))
+    if isinstance(value, list):
+        return ", ".join(words(member) for member in value)
+    return str(value).replace("_", " ")
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER / "templates"),
+        autoescape=select_autoescape(),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(clock=clock, words=words)
+    return environment
+
+
+_TEMPLATES = _environment()
