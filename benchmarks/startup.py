@@ -17,7 +17,7 @@ from paxtrail.benchmark.results import Result
 from paxtrail.benchmark.stacks import Peak, Stack, say, stack
 from paxtrail.simulator.load import messages
 from paxtrail.simulator.replay import producer, replay
-from paxtrail.stack.parts import PARTS
+from paxtrail.stack.parts import parts
 from paxtrail.stack.processes import await_ready
 from paxtrail.stack.supervision import Supervisor
 
@@ -81,7 +81,7 @@ def kills(place: Stack, result: Result) -> None:
     """Each part killed; healthy again under its supervisor, and a record sent then is committed."""
     supervisor = Supervisor(place.settings)
     found: dict[str, Any] = {}
-    for part in PARTS:
+    for part in parts(place.settings):
         if part.program is None:
             continue
         say(f"kill -9 of {part.name}")

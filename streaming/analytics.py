@@ -17,7 +17,6 @@ from paxtrail.adapters import analytics, lake
 from paxtrail.adapters.druid import Druid
 from paxtrail.adapters.spark import session
 from paxtrail.settings import Settings
-from paxtrail.tables import bronze
 
 
 def run(settings: Settings, *, once: bool = False, supervise: bool = False) -> None:
@@ -25,7 +24,6 @@ def run(settings: Settings, *, once: bool = False, supervise: bool = False) -> N
     if supervise:
         Druid(settings).supervise()
     with lake.locked("analytics", settings):
-        lake.ensure(bronze.EVENTS, settings)
         spark = session(settings, "analytics")
         trigger: dict[str, Any] = {"availableNow": True} if once else {"processingTime": f"{settings.druid.trigger_ms} milliseconds"}
         queries = []

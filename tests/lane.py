@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from paxtrail.adapters import kafka
 from paxtrail.adapters.serving_store import mint_seq
-from paxtrail.adapters.speed_layer import SpeedLayer
+from paxtrail.adapters.speed_layer import SpeedLayer, patiently
 from paxtrail.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,20 +35,24 @@ def cloud_event(source: str, id_: str, body: bytes, *, arrival: int, time: str |
 
 
 class Lane:
-    """Numbers records like a broker with one partition per topic and hands them to the speed layer in micro-batches."""
+    """Numbers records like a broker with one partition per topic and hands them to the speed layer in micro-batches.
 
-    def __init__(self, settings: Settings, spark: SparkSession) -> None:
+    Several lanes may share a broker: the same `log`.
+    """
+
+    def __init__(self, settings: Settings, spark: SparkSession, name: str = "main", log: dict[str, list[Sent]] | None = None) -> None:
         self.settings = settings
         self.spark = spark
-        self.log: dict[str, list[Sent]] = {topic: [] for topic in kafka.raw_topics()}
+        self.name = name
+        self.log: dict[str, list[Sent]] = {topic: [] for topic in kafka.raw_topics()} if log is None else log
         self.checkpoint = uuid.uuid4().hex
         self.batches = 0
-        self.layer = SpeedLayer(settings, spark)
+        self.layer = SpeedLayer(settings, spark, name)
 
     def restart(self, *, lose_checkpoint: bool = False) -> None:
         """A new stream process; with `lose_checkpoint`, its micro-batches are numbered from 0 again."""
         self.layer.close()
-        self.layer = SpeedLayer(self.settings, self.spark)
+        self.layer = SpeedLayer(self.settings, self.spark, self.name)
         self.layer.recover(self.frame)
         if lose_checkpoint:
             self.checkpoint, self.batches = uuid.uuid4().hex, 0
@@ -80,9 +84,9 @@ class Lane:
 
     def run(self, ranges: kafka.Ranges) -> int:
         """A micro-batch over these ranges under the next batch number."""
-        seq = mint_seq(self.layer.connection, self.settings.stream.lane, self.checkpoint, self.batches, ranges)
+        seq = mint_seq(self.layer.connection, self.name, self.checkpoint, self.batches, ranges)
         self.batches += 1
-        self.layer.process(self.frame(ranges), seq, ranges)
+        patiently(lambda: self.layer.process(self.frame(ranges), seq, ranges))
         return seq
 
     def close(self) -> None:

@@ -41,7 +41,6 @@ class Postgres(_Part):
 
 
 class Stream(_Part):
-    lane: str
     trigger_ms: int
     spread_above_rows: int
     """Micro-batches of more events than this run in the executors; below, on the driver."""
@@ -68,6 +67,13 @@ class Api(_Part):
     """File path or URL of the JSON Web Key Set; empty with `dev_issuer`."""
     dev_issuer: bool
     pool_size: int
+
+
+class Storage(_Part):
+    """`lake` is a folder or a URI (s3a://, abfss://, gs://, file://); empty = <home>/lake. `options` are delta-rs's for that store."""
+
+    lake: str
+    options: dict[str, str]
 
 
 class Relay(_Part):
@@ -122,9 +128,11 @@ class Settings(_Part):
     conf: Path
     controller: str
     airline_numeric: dict[str, str]
+    lanes: dict[str, tuple[str, ...]]
     kafka: Kafka
     postgres: Postgres
     stream: Stream
+    storage: Storage
     spark: Spark
     api: Api
     relay: Relay
@@ -133,8 +141,10 @@ class Settings(_Part):
     models: Models
 
     @property
-    def lake(self) -> Path:
-        return self.home / "lake"
+    def lake(self) -> str:
+        """Folder or URI of the lake, as Spark and delta-rs take it."""
+        place = self.storage.lake or str(self.home / "lake")
+        return place if "://" in place else str(ROOT / place)
 
     @property
     def secrets(self) -> Path:

@@ -204,7 +204,7 @@ def test_topics_that_cannot_be_followed_are_refused_at_the_start(settings: Setti
 
 
 def test_the_stack_waits_for_the_process_that_runs_now(bridged: Settings) -> None:
-    (part,) = chosen(("bridge",))
+    (part,) = chosen(bridged, ("bridge",))
     ready = bridged.home / "run" / "bridge.ready"
     ready.parent.mkdir(parents=True, exist_ok=True)
     ready.write_text("1")

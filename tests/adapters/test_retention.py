@@ -11,7 +11,6 @@ from typing import Any, cast
 import psycopg
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
 from psycopg.types.json import Jsonb
 from tests.fold_histories import TYPES
 from tests.parity.bronze import Events, Lane, configure
@@ -53,7 +52,7 @@ class Place:
             connection.execute("INSERT INTO batch_runs VALUES (%s, 'full', NULL, 0, %s)", (run_id, Jsonb({})))
 
     def seqs(self) -> list[int]:
-        return sorted(DeltaTable(self.lane.path).to_pyarrow_table(columns=["seq"]).column("seq").to_pylist())
+        return sorted(lake.opened(self.lane.table, self.settings).to_pyarrow_table(columns=["seq"]).column("seq").to_pylist())
 
     def refuse(self, day: str) -> str:
         """A refused record of that day of arrival."""
@@ -63,7 +62,7 @@ class Place:
         row = {"lane": "main", "seq": 0, "reject_id": day, "source": "alpha", "code": "c", "reason": "r", "at": "", "arrival_time": arrival}
         row |= {"day": day, "record": record, "topic": "raw.alpha", "partition": 0, "offset": 0}
         table = pa.Table.from_pylist([row], schema=lake.arrow_schema(bronze.REJECTS))
-        lake.append(lake.ensure(bronze.REJECTS, self.settings), table, app="paxtrail-main", version=arrival)
+        lake.append(lake.ensure(bronze.REJECTS.of("main"), self.settings), self.settings, table, app="paxtrail-main", version=arrival)
         return day
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
@@ -120,7 +119,7 @@ def test_only_events_that_are_folded_in_silver_leave_bronze(place: Place) -> Non
     place.write()
     assert retain(place.settings, 31 * DAY)["bronze"] == {"main": {"bronze.events": 2}}
     assert place.seqs() == [2, unfinished, 5]
-    assert lake.last_transaction(place.lane.path, "paxtrail-main") == 5
+    assert lake.last_transaction(place.lane.table, place.settings, "paxtrail-main") == 5
 
 
 def test_events_with_a_value_of_a_class_leave_bronze_earlier(place: Place) -> None:
@@ -146,14 +145,14 @@ def test_a_running_stream_is_told_and_does_it_between_two_micro_batches(place: P
     place.fold("a")
     place.refuse("1970-01-01")
     young = place.refuse("1970-01-11")
-    stream = SpeedLayer(place.settings, cast("Any", None))  # no micro-batch, so no session
+    stream = SpeedLayer(place.settings, cast("Any", None), "main")  # no micro-batch, so no session
     with closing(stream), lake.locked("bronze.main", place.settings):
         assert retain(place.settings, 32 * DAY)["bronze"] == {"main": "left to the stream"}
         assert place.seqs() == [1, 2]
         stream.maintain()
         assert place.seqs() == [2]
-        version = DeltaTable(place.lane.path).version()
+        version = lake.version(place.lane.table, place.settings)
         stream.maintain()
-        assert DeltaTable(place.lane.path).version() == version  # carried out once
+        assert lake.version(place.lane.table, place.settings) == version  # carried out once
     assert [r.reject_id for r in rejects.rejects(place.settings)] == [young]
     assert retain(place.settings, 32 * DAY)["bronze"] == {"main": {"bronze.events": 0, "bronze.rejects": 0}}

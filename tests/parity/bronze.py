@@ -53,7 +53,7 @@ class Lane:
     def __init__(self, settings: Settings, tables: dict[str, AttributeTable]) -> None:
         self.settings, self.tables = settings, tables
         self.connection = psycopg.connect(dsn(settings, "serving", "stream"), options=SESSION)
-        self.path = lake.ensure(bronze.EVENTS, settings)
+        self.table = lake.ensure(bronze.EVENTS.of("main"), settings)
         self._batch = 0
 
     def write(self, rows: Sequence[Row], *, committed: bool = True) -> int:
@@ -63,7 +63,7 @@ class Lane:
         numbered = [{**row, "lane": "main", "seq": seq} for row in rows]
         if numbered:
             table = pa.Table.from_pylist(numbered, schema=lake.arrow_schema(bronze.EVENTS))
-            lake.append(self.path, table, app="paxtrail-main", version=seq)
+            lake.append(self.table, self.settings, table, app="paxtrail-main", version=seq)
         if committed:
             commit(self.connection, Batch("main", seq, {}, numbered, ()), self.tables, lambda: None)
         return seq

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +12,9 @@ import psycopg
 from tests.lane import Lane, Sent
 from tests.parity.truth import Truth
 
-from paxtrail.adapters import batch, speed_layer
+from paxtrail.adapters import batch, lanes, speed_layer
 from paxtrail.adapters.cuts import cut_of
+from paxtrail.adapters.kafka import Ranges, raw_topics
 from paxtrail.adapters.postgres import dsn
 from paxtrail.adapters.silver import Job
 from paxtrail.settings import Settings
@@ -40,20 +43,38 @@ def history(seed: int, *, flights: int = 2) -> list[Sent]:
 
 
 class Story:
-    """A lane with its batch layer, and the answer worked out in one go from what was sent."""
+    """Lanes with their batch layer, and the answer worked out in one go from what was sent."""
 
     def __init__(self, settings: Settings, spark: SparkSession, seed: int) -> None:
         self.settings = settings
-        self.lane = Lane(settings, spark)
-        self.truth = Truth(settings, self.lane.log)
+        self.spark = spark
+        self.log: dict[str, list[Sent]] = {topic: [] for topic in raw_topics()}
+        self.lanes = self._opened()
+        self.truth = Truth(settings, self.log)
         self.random = Random(seed)
         self.serving = psycopg.connect(dsn(settings, "serving", "batch"), autocommit=True)
         self.runs: list[str] = []
         self.versions: dict[tuple[str, str], int] = {}
 
+    def _opened(self) -> dict[str, Lane]:
+        return {name: Lane(self.settings, self.spark, name, self.log) for name in lanes.running(self.settings)}
+
+    @property
+    def lane(self) -> Lane:
+        """The only lane."""
+        [lane] = self.lanes.values()
+        return lane
+
     def close(self) -> None:
         self.serving.close()
-        self.lane.close()
+        for lane in self.lanes.values():
+            lane.close()
+
+    def divided(self, records: Sequence[Sent]) -> list[tuple[Lane, list[Sent]]]:
+        """The records of each lane that has some, in the order of the records; the lanes in a random one."""
+        found = [(lane, [r for r in records if r.source in self.settings.lanes[name]]) for name, lane in self.lanes.items()]
+        self.random.shuffle(found)
+        return [(lane, own) for lane, own in found if own]
 
     # -- what happens ---------------------------------------------------------------------------------------------------------
 
@@ -62,34 +83,63 @@ class Story:
         at = 0
         while at < len(records):
             size = self.random.choice((1, 20, 60, 150))
-            self.lane.batch(records[at : at + size])
+            for lane, own in self.divided(records[at : at + size]):
+                lane.batch(own)
             at += size
         self.versions_grew()
 
+    @contextmanager
+    def telling(self, records: Sequence[Sent]) -> Iterator[None]:
+        """The lanes tell these records at the same time, each in micro-batches of its own, beside what the caller does."""
+
+        def tell(lane: Lane, own: list[Sent]) -> None:
+            for at in range(0, len(own), 40):
+                lane.batch(own[at : at + 40])
+
+        with ThreadPoolExecutor() as pool:
+            told = [pool.submit(tell, lane, own) for lane, own in self.divided(records)]
+            yield
+            for one in told:
+                one.result()
+        self.versions_grew()
+
+    def restart(self, **sources: tuple[str, ...]) -> None:
+        """All streams begin anew, some with other sources; `name=()` retires a lane."""
+        for lane in self.lanes.values():
+            lane.close()
+        self.settings = self.truth.settings = self.settings.model_copy(update={"lanes": self.settings.lanes | sources})
+        self.lanes = self._opened()
+        for lane in self.lanes.values():
+            lane.layer.recover(lane.frame)
+
     def crash(self, records: Sequence[Sent], point: str, monkeypatch: pytest.MonkeyPatch, *, lose_checkpoint: bool = False) -> None:
-        """A micro-batch that dies at `point` (before_append, after_append, after_commit), and a new stream that takes over."""
-        ranges = self.lane.send(records)
+        """A micro-batch of each lane dies at `point` (before_append, after_append, after_commit), and a new stream takes over."""
+        for lane, own in self.divided(records):
+            ranges = self.dies(lane, own, point, monkeypatch)
+            lane.restart(lose_checkpoint=lose_checkpoint)
+            if not lose_checkpoint:  # Spark plans the same micro-batch again
+                lane.batches -= 1
+                lane.run(ranges)
+        self.versions_grew()
+
+    def dies(self, lane: Lane, records: Sequence[Sent], point: str, monkeypatch: pytest.MonkeyPatch) -> Ranges:
+        """The ranges of a micro-batch that died at `point`."""
+        ranges = lane.send(records)
         with monkeypatch.context() as patch:
             if point == "before_append":
                 patch.setattr(speed_layer.SpeedLayer, "_append", _dies)
             elif point == "after_append":
                 patch.setattr("paxtrail.adapters.speed_layer.commit", _commits_not)
-            try:
-                self.lane.run(ranges)
-            except Crash:
-                pass
-        self.lane.restart(lose_checkpoint=lose_checkpoint)
-        if not lose_checkpoint:  # Spark plans the same micro-batch again
-            self.lane.batches -= 1
-            self.lane.run(ranges)
-        self.versions_grew()
+            with suppress(Crash):
+                lane.run(ranges)
+        return ranges
 
     def run_batch(self, *, full: bool, publish: bool = True) -> dict[str, Any]:
         """A cut and a batch run; its publication's counts."""
         run_id = f"run-{len(self.runs)}"
         self.runs.append(run_id)
         batch.cut_open(self.settings, run_id)
-        batch.make(Job(self.settings, self.lane.spark, self.serving, cut_of(self.serving, run_id)), full=full)
+        batch.make(Job(self.settings, self.spark, self.serving, cut_of(self.serving, run_id)), full=full)
         return self.publish(run_id) if publish else {}
 
     def publish(self, run_id: str) -> dict[str, Any]:

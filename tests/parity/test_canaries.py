@@ -82,7 +82,7 @@ def personal(facts: dict[str, Any], fields: dict[str, Field]) -> Iterator[str]:
 
 def at_rest(settings: Settings) -> Iterator[tuple[str, bytes]]:
     """Everything that is kept: files as they are, Parquet decoded too, every row of both databases."""
-    for file in sorted(path for path in settings.lake.rglob("*") if path.is_file()):
+    for file in sorted(path for path in Path(settings.lake).rglob("*") if path.is_file()):
         yield str(file.relative_to(settings.lake)), file.read_bytes()
         if file.suffix == ".parquet":
             yield f"{file.name} decoded", repr(pq.read_table(file).to_pylist()).encode()

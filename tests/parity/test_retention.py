@@ -109,10 +109,11 @@ def test_a_late_duplicate_of_an_expired_event_counts_once(world: World) -> None:
 
 def revise(world: World, record: list[Row]) -> None:
     """As `paxtrail reprocess` does: revision 1 of the record."""
-    path = lake.ensure(bronze.REVISIONS, world.settings)
-    seq = DeltaTable(path).version() + 1
+    table = lake.ensure(bronze.REVISIONS, world.settings)
+    seq = lake.version(table, world.settings) + 1
     revised = [{**row, "revision": 1, "lane": "revisions", "seq": seq, "payload": '{"tier": "revised"}'} for row in record]
-    lake.append(path, pa.Table.from_pylist(revised, schema=lake.arrow_schema(bronze.REVISIONS)), app="revisions", version=seq)
+    rows_of_it = pa.Table.from_pylist(revised, schema=lake.arrow_schema(bronze.REVISIONS))
+    lake.append(table, world.settings, rows_of_it, app="revisions", version=seq)
 
 
 class Killed(BaseException):

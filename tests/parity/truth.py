@@ -9,11 +9,9 @@ from typing import Any
 
 import orjson
 import psycopg
-import pyarrow as pa
-from deltalake import DeltaTable, QueryBuilder
 from tests.lane import Sent
 
-from paxtrail.adapters import configuration, keyring
+from paxtrail.adapters import configuration, keyring, lake, lanes
 from paxtrail.adapters.door import Position, named, seal_drafts
 from paxtrail.adapters.postgres import dsn
 from paxtrail.adapters.scoring import Champion
@@ -102,8 +100,9 @@ class Truth:
         assert set(found) == expected
 
     def bronze_ids(self) -> list[str]:
-        query = QueryBuilder().register("t", DeltaTable(bronze.EVENTS.path(self.settings.lake)))
-        return [str(i) for i in pa.table(query.execute("select event_id from t"))["event_id"].to_pylist()]
+        tables = lanes.tables(bronze.EVENTS, self.settings).values()
+        columns = [lake.opened(table, self.settings).to_pyarrow_table(columns=["event_id"])["event_id"] for table in tables]
+        return [event_id for column in columns for event_id in column.to_pylist()]
 
 
 def _links(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:

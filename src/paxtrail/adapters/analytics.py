@@ -9,16 +9,17 @@ import orjson
 from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
 
-from paxtrail.adapters import keyring
+from paxtrail.adapters import keyring, lake
 from paxtrail.adapters.druid import TOPIC
+from paxtrail.adapters.lanes import lanes as named
 from paxtrail.settings import Settings
 from paxtrail.tables import bronze
 from paxtrail.transforms import analytics
 
 
 def lanes(settings: Settings) -> dict[str, str]:
-    """Path of the table of events of each lane."""
-    return {settings.stream.lane: bronze.EVENTS.path(settings.lake)}
+    """Path of the table of events of each lane, created empty where it is not there."""
+    return {lane: lake.ensure(bronze.EVENTS.of(lane), settings).path(settings.lake) for lane in named(settings)}
 
 
 def checkpoint(settings: Settings, lane: str) -> Path:

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import psycopg
-from deltalake import DeltaTable
 
 from paxtrail.adapters import lake
 from paxtrail.core.retention import Limit
 from paxtrail.core.sealing import MARK
+from paxtrail.settings import Settings
 from paxtrail.tables import bronze
+from paxtrail.tables.contracts import Table
 
 
 class Order(NamedTuple):
@@ -39,30 +40,32 @@ def told(connection: psycopg.Connection[Any]) -> list[Order]:
     return [Order(table, Limit(source, class_, before), epoch) for table, source, class_, before, epoch in rows]
 
 
-def carry_out(connection: psycopg.Connection[Any], lane: str, orders: Iterable[Order], paths: Mapping[str, str]) -> dict[str, int]:
-    """Rows that went, by table. `paths`: the lane's own tables by name; the caller is their writer. A second time finds nothing."""
+def carry_out(
+    connection: psycopg.Connection[Any], settings: Settings, lane: str, orders: Iterable[Order], tables: Mapping[str, Table]
+) -> dict[str, int]:
+    """Rows that went, by contract. `tables`: the lane's own of each contract; the caller is their writer. A second time finds nothing."""
     gone: dict[str, int] = {}
-    for table, path in paths.items():
-        wanted = [order for order in orders if order.table == table]
+    for contract, table in tables.items():
+        wanted = [order for order in orders if order.table == contract]
         if wanted:
             # The newest micro-batch stays: a rebuild finds there with which number the lane goes on.
-            inside = f"lane = {_quoted(lane)} and seq < {lake.last_transaction(path, lake.transaction_of(lane))}"
+            inside = f"lane = {_quoted(lane)} and seq < {lake.last_transaction(table, settings, lake.transaction_of(lane))}"
             # Nothing needs refused records but those who look at them; events stay until they are folded.
-            if table != bronze.REJECTS.name:
+            if contract != bronze.REJECTS.name:
                 inside += f" and {_taken_in(connection, lane, wanted[0].epoch)}"
-            gone[table] = delete(path, [order.limit for order in wanted], inside)
+            gone[contract] = delete(table, settings, [order.limit for order in wanted], inside)
     return gone
 
 
-def delete(path: str, limits: Iterable[Limit], inside: str) -> int:
+def delete(table: Table, settings: Settings, limits: Iterable[Limit], inside: str) -> int:
     """Rows deleted of a table of bronze: those within any of the limits that are `inside`. Predicates hold no personal value."""
     past = " or ".join(f"({_predicate(limit)})" for limit in limits)
-    return int(DeltaTable(path).delete(f"({past}) and {inside}")["num_deleted_rows"])
+    return int(lake.opened(table, settings).delete(f"({past}) and {inside}")["num_deleted_rows"])
 
 
-def vacuum(path: str) -> int:
+def vacuum(table: Table, settings: Settings) -> int:
     """Files that went for good: those no version needs since the table's own time, a day."""
-    return len(DeltaTable(path).vacuum(dry_run=False))
+    return len(lake.opened(table, settings).vacuum(dry_run=False))
 
 
 def _predicate(limit: Limit) -> str:

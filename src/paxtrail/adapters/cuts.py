@@ -8,15 +8,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import psycopg
-from deltalake import DeltaTable
 from psycopg.types.json import Jsonb
 
+from paxtrail.adapters import lake
+from paxtrail.adapters.lanes import REVISIONS, check_named
 from paxtrail.errors import NotFound, Unavailable
 from paxtrail.settings import Settings
 from paxtrail.tables import bronze
-
-REVISIONS = "revisions"
-"""Lane of bronze.revisions: its seq is the Delta version that holds the rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +62,8 @@ def _try_open(connection: psycopg.Connection[Any], settings: Settings, run_id: s
     known = find_cut(connection, run_id)
     if known is not None:
         return known
+    # Micro-batches that come later wait behind this lock: without it several busy lanes, each sharing the row, would never let a cut in.
+    connection.execute("SELECT pg_advisory_xact_lock(hashtext('epoch'))")
     row = connection.execute("SELECT epoch FROM epochs WHERE closed_by IS NULL FOR UPDATE").fetchone()
     if row is None:
         # Another run closed it while we waited for the row, and ours is the next: READ COMMITTED does not look again.
@@ -91,12 +91,12 @@ def _try_open(connection: psycopg.Connection[Any], settings: Settings, run_id: s
 
 
 def _lanes(connection: psycopg.Connection[Any], settings: Settings, epoch: int, before: Cut | None) -> dict[str, LaneCut]:
-    version = _version(bronze.EVENTS.path(settings.lake))
     largest = dict(
         connection.execute("SELECT lane, max(seq) FROM stream_commit WHERE part = -1 AND epoch <= %s GROUP BY lane", (epoch,)).fetchall()
     )
     earlier: Mapping[str, LaneCut] = before.lanes if before else {}
     lanes: dict[str, LaneCut] = {}
+    check_named(settings, largest.keys() | earlier.keys())
     for lane in sorted(largest.keys() | earlier.keys() - {REVISIONS}):
         after = earlier[lane].seq if lane in earlier else -1
         seq = max(largest.get(lane, after), after)
@@ -104,8 +104,9 @@ def _lanes(connection: psycopg.Connection[Any], settings: Settings, epoch: int, 
             "SELECT seq FROM stream_commit WHERE lane = %s AND part = -1 AND seq <= %s AND epoch > %s AND epoch <= %s ORDER BY 1",
             (lane, after, before.epoch if before else 0, epoch),
         ).fetchall()
+        version = lake.version(bronze.EVENTS.of(lane), settings)
         lanes[lane] = LaneCut(seq, version, after, _holes(connection, lane, after, seq), tuple(n for (n,) in late))
-    revisions = _version(bronze.REVISIONS.path(settings.lake))
+    revisions = lake.version(bronze.REVISIONS, settings)
     lanes[REVISIONS] = LaneCut(revisions, revisions, earlier[REVISIONS].seq if REVISIONS in earlier else -1)
     return lanes
 
@@ -186,8 +187,3 @@ def _clock(connection: psycopg.Connection[Any]) -> int:
     row = connection.execute("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint").fetchone()
     assert row is not None
     return int(row[0])
-
-
-def _version(path: str) -> int:
-    """Newest Delta version of the table; -1 where it does not exist yet."""
-    return DeltaTable(path).version() if DeltaTable.is_deltatable(path) else -1

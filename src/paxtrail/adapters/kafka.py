@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import Consumer, TopicPartition
 
+from paxtrail.core.sources import SOURCES
+from paxtrail.errors import NotFound
 from paxtrail.settings import Settings
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-SOURCES = ("flights", "baggage", "reservations", "checkin", "loyalty", "booking", "contacts")
 COLUMNS = "topic string, partition int, offset bigint, timestamp timestamp, headers array<struct<key string, value binary>>, value binary"
 
 Ranges = dict[str, dict[str, list[int]]]
 
 
-def raw_topics() -> list[str]:
+def raw_topics(sources: Iterable[str] = SOURCES) -> list[str]:
     """The topics of the door, one per source."""
-    return [f"raw.{source}" for source in SOURCES]
+    return [f"raw.{source}" for source in sources]
 
 
 def earliest(settings: Settings, topics: Sequence[str]) -> dict[str, dict[str, int]]:
@@ -50,8 +51,28 @@ def _watermarks(settings: Settings, topics: Sequence[str], which: int) -> dict[s
         consumer.close()
 
 
+def starting(
+    settings: Settings, topics: Sequence[str], numbered: Mapping[str, Mapping[str, int]], *, accept_loss: bool = False
+) -> dict[str, dict[str, int]]:
+    """Where a stream begins: at the end of what was numbered, else at the first record there is.
+
+    NotFound where Kafka has dropped records in between, unless `accept_loss`.
+    """
+    found = earliest(settings, topics)
+    lost = []
+    for topic in topics:
+        for partition, offset in numbered.get(topic, {}).items():
+            first = found[topic].get(partition, 0)
+            if first > offset:
+                lost.append(f"{topic}/{partition} {offset} to {first - 1}")
+            found[topic][partition] = max(first, offset)
+    if lost and not accept_loss:
+        raise NotFound(f"Kafka has dropped records that were never read: {', '.join(lost)}; start once with --accept-loss to go on without")
+    return found
+
+
 def stream(spark: SparkSession, settings: Settings, topics: Sequence[str], starting: Mapping[str, Mapping[str, int]]) -> DataFrame:
-    """The records of these topics as they come, from `starting` unless the checkpoint knows better."""
+    """The records of these topics as they come, from `starting` on; the checkpoint must be new."""
     return (
         spark.readStream.format("kafka")
         .option("kafka.bootstrap.servers", settings.kafka.brokers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,23 +37,9 @@ def arrow_type(spark_type: str) -> pa.DataType:
     return _TYPES[spark_type]
 
 
-def ensure(table: Table, settings: Settings) -> str:
-    """Path of the table, created empty if it is not there; statistics on the contract's columns only (invariant 6)."""
-    path = table.path(settings.lake)
-    if not DeltaTable.is_deltatable(path):
-        DeltaTable.create(
-            path,
-            arrow_schema(table),
-            mode="ignore",
-            partition_by=list(table.partitioned_by),
-            configuration={
-                "delta.dataSkippingStatsColumns": table.stats_columns,
-                "delta.logRetentionDuration": "interval 1 days",
-                "delta.deletedFileRetentionDuration": "interval 1 days",
-                "delta.checkpointInterval": "100000",  # the writer checkpoints between micro-batches, never within one
-            },
-        )
-    return path
+def exists(table: Table, settings: Settings) -> bool:
+    """Whether the table was created."""
+    return DeltaTable.is_deltatable(table.path(settings.lake), settings.storage.options)
 
 
 def transaction_of(lane: str) -> str:
@@ -61,34 +47,70 @@ def transaction_of(lane: str) -> str:
     return f"paxtrail-{lane}"
 
 
-def last_transaction(path: str, app: str) -> int:
+def opened(table: Table, settings: Settings, version: int | None = None) -> DeltaTable:
+    """The table now, or as it was at a Delta version."""
+    return DeltaTable(table.path(settings.lake), version=version, storage_options=settings.storage.options)
+
+
+def version(table: Table, settings: Settings) -> int:
+    """Newest Delta version of the table; -1 where it does not exist yet."""
+    return int(opened(table, settings).version()) if exists(table, settings) else -1
+
+
+def create(table: Table, settings: Settings, configuration: Mapping[str, str | None]) -> None:
+    """An empty table, if it is not there."""
+    DeltaTable.create(
+        table.path(settings.lake),
+        arrow_schema(table),
+        mode="ignore",
+        partition_by=list(table.partitioned_by),
+        configuration=configuration,
+        storage_options=settings.storage.options,
+    )
+
+
+def ensure(table: Table, settings: Settings) -> Table:
+    """The table, created empty if it is not there; statistics on the contract's columns only (invariant 6)."""
+    if not exists(table, settings):
+        configuration = {
+            "delta.dataSkippingStatsColumns": table.stats_columns,
+            "delta.logRetentionDuration": "interval 1 days",
+            "delta.deletedFileRetentionDuration": "interval 1 days",
+            "delta.checkpointInterval": "100000",  # the writer checkpoints between micro-batches, never within one
+        }
+        create(table, settings, configuration)
+    return table
+
+
+def last_transaction(table: Table, settings: Settings, app: str) -> int:
     """Newest application transaction `app` in the table; -1 if there is none."""
-    if not DeltaTable.is_deltatable(path):
+    if not exists(table, settings):
         return -1
-    version = DeltaTable(path).transaction_version(app)
+    version = opened(table, settings).transaction_version(app)
     return -1 if version is None else int(version)
 
 
-def append(path: str, rows: pa.Table, *, app: str, version: int) -> None:
+def append(table: Table, settings: Settings, rows: pa.Table | pa.RecordBatchReader, *, app: str, version: int) -> None:
     """One commit with the transaction (app, version). delta-rs records but does not refuse a repeat: the caller checks first."""
-    write_deltalake(path, rows, mode="append", commit_properties=CommitProperties(app_transactions=[Transaction(app, version)]))
+    properties = CommitProperties(app_transactions=[Transaction(app, version)])
+    path, options = table.path(settings.lake), settings.storage.options
+    write_deltalake(path, rows, mode="append", commit_properties=properties, storage_options=options)
 
 
-def rows_of(path: str, lane: str, seq: int) -> pa.Table:
-    """The rows of one micro-batch, as the table has them."""
+def rows_of(table: Table, settings: Settings, seq: int) -> pa.Table:
+    """The rows of one micro-batch, as the table of its lane has them."""
     from deltalake import QueryBuilder
 
-    query = QueryBuilder().register("t", DeltaTable(path))
-    where = "lane = '{}' and seq = {}".format(lane.replace("'", "''"), int(seq))
-    return pa.table(query.execute(f"select * from t where {where}"))
+    query = QueryBuilder().register("t", opened(table, settings))
+    return pa.table(query.execute(f"select * from t where seq = {int(seq)}"))
 
 
-def maintain(path: str) -> None:
+def maintain(table: Table, settings: Settings) -> None:
     """Compacts small files, checkpoints the log, drops old log entries; only the table's writer calls this."""
-    table = DeltaTable(path)
-    table.optimize.compact()
-    table.create_checkpoint()
-    table.cleanup_metadata()
+    there = opened(table, settings)
+    there.optimize.compact()
+    there.create_checkpoint()
+    there.cleanup_metadata()
 
 
 @contextmanager

@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 
 import orjson
 import psycopg
-from deltalake import DeltaTable
 from pyarrow import dataset as arrow
 
-from paxtrail.adapters import postgres
+from paxtrail.adapters import lake, postgres
 from paxtrail.adapters.ranges import Published, Range, ranges
 from paxtrail.adapters.serving_store import SESSION, Changes, bump
 from paxtrail.core.attributes import AttributeTable
@@ -105,8 +104,8 @@ class Publication:
                 raise PaxtrailError(f"{entity}: the attribute table is not the one of run {self.run.run_id}; run the batch again")
         address = postgres.dsn(self.settings, "serving", "batch")
         with psycopg.connect(address, autocommit=True) as scan, psycopg.connect(address, autocommit=True, options=SESSION) as writer:
-            states = DeltaTable(STATES.path(self.settings.lake), version=self.run.states_version).to_pyarrow_dataset()
-            corrections = DeltaTable(CORRECTIONS.path(self.settings.lake)).to_pyarrow_dataset()
+            states = lake.opened(STATES, self.settings, self.run.states_version).to_pyarrow_dataset()
+            corrections = lake.opened(CORRECTIONS, self.settings).to_pyarrow_dataset()
             for entity in (*sorted(self.tables), *DERIVED):
                 self.counts[entity] = self._entity(scan, writer, entity, states, corrections)
             left = scan.execute("SELECT count(*) FROM states WHERE epoch BETWEEN 1 AND %s", (self.run.epoch,)).fetchone()

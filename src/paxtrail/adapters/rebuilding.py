@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
 import orjson
 import psycopg
 import pyarrow as pa
-from deltalake import DeltaTable, QueryBuilder
+from deltalake import QueryBuilder
 from pyspark.sql import SparkSession
 
-from paxtrail.adapters import batch, lake, postgres, silver
-from paxtrail.adapters.cuts import REVISIONS, Cut, LaneCut, find_cut, store_cut
-from paxtrail.adapters.serving_store import write_timeline
+from paxtrail.adapters import batch, lake, lanes, postgres, silver
+from paxtrail.adapters.cuts import Cut, LaneCut, find_cut, store_cut
+from paxtrail.adapters.serving_store import number, write_timeline
 from paxtrail.adapters.silver import Job
 from paxtrail.adapters.spark import session
 from paxtrail.core.folds import Event
@@ -54,52 +55,54 @@ def fill(settings: Settings, spark: SparkSession, serving: psycopg.Connection[An
 
 def _newest_seqs(settings: Settings, spark: SparkSession) -> dict[str, int]:
     """Newest seq of each lane that silver.events has taken in."""
-    path = EVENTS.path(settings.lake)
-    if not DeltaTable.is_deltatable(path):
+    if not lake.exists(EVENTS, settings):
         return {}
-    return {row["lane"]: row["seq"] for row in events.newest(spark.read.format("delta").load(path)).collect()}
+    silver_events = spark.read.format("delta").load(EVENTS.path(settings.lake))
+    return {row["lane"]: row["seq"] for row in events.newest(silver_events).collect()}
 
 
 def _begin(settings: Settings, serving: psycopg.Connection[Any], run_id: str, taken: dict[str, int]) -> Cut:
     """The cut over all of bronze, with the streams' positions and claims written beside it."""
     if serving.execute("SELECT 1 FROM stream_commit UNION ALL SELECT 1 FROM cuts LIMIT 1").fetchone():
         raise PaxtrailError("the serving store is not empty; rebuild fills a new one (paxtrail provision makes it)")
-    path = bronze.EVENTS.path(settings.lake)
-    if not DeltaTable.is_deltatable(path):
+    lanes.check_named(settings, taken)
+    query, found = QueryBuilder(), []
+    for table in (bronze.EVENTS, bronze.REJECTS):
+        for one in lanes.tables(table, settings).values():
+            found.append(one.name.replace(".", "_"))
+            query = query.register(found[-1], lake.opened(one, settings))
+    accepted = [name for name in found if name.endswith("events")]
+    if not accepted:
         raise NotFound("bronze is empty: there is nothing to rebuild from")
-    query = QueryBuilder().register("events", DeltaTable(path))
-    rejects = bronze.REJECTS.path(settings.lake)
-    both = 'SELECT lane, seq, topic, partition, "offset" FROM events'
-    if DeltaTable.is_deltatable(rejects):
-        query = query.register("rejects", DeltaTable(rejects))
-        both += ' UNION ALL SELECT lane, seq, topic, partition, "offset" FROM rejects'
+    both = " UNION ALL ".join(f'SELECT lane, seq, topic, partition, "offset" FROM {name}' for name in found)
     epoch = max(silver.done(EVENTS, settings), 0) + 1
     committed = _rows(query, f"SELECT lane, max(seq) FROM ({both}) GROUP BY lane")
-    offsets: dict[str, dict[str, dict[str, list[int]]]] = defaultdict(lambda: defaultdict(dict))
-    for lane, topic, partition, until in _rows(query, f'SELECT lane, topic, partition, max("offset") + 1 FROM ({both}) GROUP BY 1, 2, 3'):
-        offsets[lane][topic][str(partition)] = [0, until]
-    lanes = {lane: LaneCut(seq, DeltaTable(path).version(), taken.get(lane, -1)) for lane, seq in committed}
-    revisions = bronze.REVISIONS.path(settings.lake)
-    version = DeltaTable(revisions).version() if DeltaTable.is_deltatable(revisions) else -1
-    lanes[REVISIONS] = LaneCut(version, version, taken.get(REVISIONS, -1))
+    ends: dict[str, dict[str, list[int]]] = defaultdict(dict)
+    for topic, partition, until in _rows(query, f'SELECT topic, partition, max("offset") + 1 FROM ({both}) GROUP BY 1, 2'):
+        ends[topic][str(partition)] = [0, until]
+    cuts = {lane: LaneCut(seq, lake.version(bronze.EVENTS.of(lane), settings), taken.get(lane, -1)) for lane, seq in committed}
+    version = lake.version(bronze.REVISIONS, settings)
+    cuts[lanes.REVISIONS] = LaneCut(version, version, taken.get(lanes.REVISIONS, -1))
     clock = serving.execute("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint").fetchone()
-    cut = Cut(run_id, epoch, lanes, clock[0] if clock else 0)
+    cut = Cut(run_id, epoch, cuts, clock[0] if clock else 0)
     with serving.transaction():
         for lane, seq in committed:
-            text = orjson.dumps(offsets[lane]).decode()
-            serving.execute("INSERT INTO seqs VALUES (%s, 'rebuild', -1, %s, %s)", (lane, seq, text))
-            serving.execute("INSERT INTO stream_commit (lane, seq, epoch, offsets) VALUES (%s, %s, %s, %s)", (lane, seq, epoch, text))
-        _claims(serving, query, settings.stream.claim_horizon_hours * _HOUR)
+            # Their offsets are known by topic only, and a stream starts at `numbered`, whichever lane it is of.
+            serving.execute("INSERT INTO seqs VALUES (%s, 'rebuild', -1, %s, '{}')", (lane, seq))
+            serving.execute("INSERT INTO stream_commit (lane, seq, epoch, offsets) VALUES (%s, %s, %s, '{}')", (lane, seq, epoch))
+        number(serving.cursor(), "rebuild", ends)
+        _claims(serving, query, accepted, settings.stream.claim_horizon_hours * _HOUR)
         store_cut(serving, cut)
     return cut
 
 
-def _claims(serving: psycopg.Connection[Any], query: QueryBuilder, horizon: int) -> None:
+def _claims(serving: psycopg.Connection[Any], query: QueryBuilder, tables: Sequence[str], horizon: int) -> None:
     """Claims of the records that arrived within the horizon; their body's digest is not known any more."""
-    recent = f"SELECT max(arrival_time) - {horizon} FROM events"
+    every = " UNION ALL ".join(f'SELECT event_id, topic, partition, "offset", arrival_time FROM {name}' for name in tables)
+    recent = f"SELECT max(arrival_time) - {horizon} FROM ({every})"
     rows = _rows(
         query,
-        'SELECT DISTINCT substr(event_id, 1, 32), topic, partition, "offset", arrival_time FROM events'
+        f'SELECT DISTINCT substr(event_id, 1, 32), topic, partition, "offset", arrival_time FROM ({every})'
         f" WHERE arrival_time >= ({recent}) ORDER BY arrival_time",
     )
     first = {row[0]: row for row in reversed(rows)}

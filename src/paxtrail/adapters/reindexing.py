@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 import pyarrow as pa
-from deltalake import DeltaTable, QueryBuilder
+from deltalake import QueryBuilder
 
 from paxtrail.adapters import analytics as stream
 from paxtrail.adapters import keyring, lake, postgres, silver
@@ -21,6 +21,7 @@ from paxtrail.adapters.druid import DATASOURCE, Druid
 from paxtrail.adapters.silver import Job
 from paxtrail.errors import BadRequest, NotFound, Unavailable
 from paxtrail.settings import Settings
+from paxtrail.tables import bronze
 from paxtrail.tables.silver import EVENTS
 from paxtrail.transforms import analytics, events
 
@@ -88,19 +89,18 @@ def _bounds(since: datetime, until: datetime, cut: Cut, keys: analytics.Keys) ->
 def _await_stream(settings: Settings, cut: Cut) -> None:
     """Returns once the stream of facts has sent, for good, all that the cut covers."""
     deadline = time.monotonic() + _PATIENCE_S
-    for lane, path in stream.lanes(settings).items():
-        goal = _last(path, lane, cut.lanes[lane].seq) if lane in cut.lanes else -1
+    for lane in stream.lanes(settings):
+        goal = _last(settings, lane, cut.lanes[lane].seq) if lane in cut.lanes else -1
         while (reached := stream.reached(settings, lane)) < goal:
             if time.monotonic() > deadline:
                 raise Unavailable(f"the stream of facts has sent lane {lane} up to {reached}, the cut has {goal}: paxtrail up analytics")
             time.sleep(0.2)
 
 
-def _last(path: str, lane: str, until: int) -> int:
+def _last(settings: Settings, lane: str, until: int) -> int:
     """Newest seq of the lane's rows in bronze that is not after `until`: a micro-batch need not have rows."""
-    query = QueryBuilder().register("t", DeltaTable(path))
-    where = "lane = '{}' and seq <= {}".format(lane.replace("'", "''"), int(until))
-    (newest,) = pa.table(query.execute(f"select max(seq) as seq from t where {where}"))["seq"].to_pylist()
+    query = QueryBuilder().register("t", lake.opened(bronze.EVENTS.of(lane), settings))
+    (newest,) = pa.table(query.execute(f"select max(seq) as seq from t where seq <= {int(until)}"))["seq"].to_pylist()
     return -1 if newest is None else int(newest)
 
 

@@ -11,9 +11,8 @@ from typing import Any
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable
 
-from paxtrail.adapters import keyring
+from paxtrail.adapters import keyring, lake, lanes
 from paxtrail.adapters.postgres import dsn
 from paxtrail.adapters.vault import Vault
 from paxtrail.core.records import Record
@@ -72,7 +71,5 @@ def _record(vault: Vault, row: dict[str, Any]) -> Record:
 
 
 def _rows(settings: Settings, columns: list[str]) -> pa.Table:
-    path = bronze.REJECTS.path(settings.lake)
-    if not DeltaTable.is_deltatable(path):
-        return pa.table({name: pa.array([], pa.string()) for name in columns})
-    return DeltaTable(path).to_pyarrow_table(columns=columns)
+    found = [lake.opened(table, settings).to_pyarrow_table(columns=columns) for table in lanes.tables(bronze.REJECTS, settings).values()]
+    return pa.concat_tables(found) if found else pa.table({name: pa.array([], pa.string()) for name in columns})

@@ -12,10 +12,9 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import psycopg
-from deltalake import DeltaTable
 from pyarrow import dataset as arrow
 
-from paxtrail.adapters import postgres
+from paxtrail.adapters import lake, postgres
 from paxtrail.adapters.publication import Counts, Run, customers_of
 from paxtrail.adapters.serving_store import SESSION, Changes, bump, relink, store_links
 from paxtrail.settings import Settings
@@ -73,7 +72,7 @@ def _chunks(
 ) -> Iterator[list[tuple[str, ...]]]:
     columns = list(columns or (name for name in table.names if name != "epoch"))
     wanted = (arrow.field("epoch") > since) & (arrow.field("epoch") <= until)
-    rows = DeltaTable(table.path(settings.lake)).to_pyarrow_dataset().to_batches(columns=columns, filter=wanted, batch_size=_CHUNK)
+    rows = lake.opened(table, settings).to_pyarrow_dataset().to_batches(columns=columns, filter=wanted, batch_size=_CHUNK)
     for batch in rows:
         if batch.num_rows:
             yield sorted(zip(*(batch.column(name).to_pylist() for name in columns), strict=True))

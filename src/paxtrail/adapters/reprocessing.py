@@ -1,6 +1,6 @@
 """Decoding again what is in bronze: natives opened through the vault, today's decoder, revision n+1 into bronze.revisions.
 
-The stream alone writes bronze.events; this has a table of its own that silver.events reads as well, so it takes effect at the next cut.
+A lane's stream alone writes its bronze.events. This has a table of its own, read by silver.events too: effective at the next cut.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 
 import psycopg
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
-from paxtrail.adapters import configuration, keyring, lake, postgres
-from paxtrail.adapters.cuts import REVISIONS, committed
+from paxtrail.adapters import configuration, keyring, lake, lanes, postgres
+from paxtrail.adapters.bronze import rows as bronze_rows
+from paxtrail.adapters.cuts import committed
 from paxtrail.adapters.door import Position, named, seal_drafts
 from paxtrail.adapters.scoring import Champion
 from paxtrail.adapters.spark import session
@@ -53,8 +53,8 @@ class Reprocessing:
         A second run finds nothing left to revise.
         """
         with lake.locked(bronze.REVISIONS.name, self._settings):
-            path = lake.ensure(bronze.REVISIONS, self._settings)
-            seq = DeltaTable(path).version() + 1
+            lake.ensure(bronze.REVISIONS, self._settings)
+            seq = lake.version(bronze.REVISIONS, self._settings) + 1
             rows = self._rows(source, type_, since, until)
             revised = self._revised(rows, seq)
             first = next(revised, None)
@@ -62,29 +62,23 @@ class Reprocessing:
                 schema = lake.arrow_schema(bronze.REVISIONS)
                 batches = pa.RecordBatchReader.from_batches(schema, _chain(first, revised))
                 # One commit, whose version is the lane's seq: that is how a cut knows whether it has it.
-                transaction = CommitProperties(app_transactions=[Transaction(bronze.REVISIONS.name, seq)])
-                write_deltalake(path, batches, mode="append", commit_properties=transaction)
+                lake.append(bronze.REVISIONS, self._settings, batches, app=bronze.REVISIONS.name, version=seq)
         return self.counts
 
     def _rows(self, source: str, type_: str | None, since: int | None, until: int | None) -> Iterator[Row]:
         """The rows of each record as they count now, in order of event id."""
-        wanted: DataFrame | None = None
-        for table in (bronze.EVENTS, bronze.REVISIONS):
-            if DeltaTable.is_deltatable(table.path(self._settings.lake)):
-                rows = self._spark.read.format("delta").load(table.path(self._settings.lake)).select(*table.names)
-                wanted = rows if wanted is None else wanted.unionByName(rows)
-        if wanted is None:
+        if not lanes.tables(bronze.EVENTS, self._settings):
             raise NotFound("bronze is empty: there is nothing to decode again")
         # Nothing that is not committed: its record would be revised before a cut can take it in.
-        lanes = [*committed(self._serving), (REVISIONS, -1, 2**62, (), ())]
-        current = events.current(events.covered(wanted, lanes), source, type_, since, until)
+        wanted = bronze_rows(self._spark, self._settings, [*committed(self._serving), (lanes.REVISIONS, -1, 2**62, (), ())])
+        current = events.current(wanted, source, type_, since, until)
         for row in current.toLocalIterator(prefetchPartitions=True):
             yield row.asDict(recursive=True)
 
     def _revised(self, rows: Iterator[Row], seq: int) -> Iterator[pa.RecordBatch]:
         records = (list(found) for _, found in groupby(rows, key=lambda row: row["event_id"][:32]))
         while chunk := list(islice(records, _CHUNK)):
-            fresh = [row | {"lane": REVISIONS, "seq": seq} for row in self._decoded_again(chunk)]
+            fresh = [row | {"lane": lanes.REVISIONS, "seq": seq} for row in self._decoded_again(chunk)]
             if fresh:
                 self.counts["events"] += len(fresh)
                 yield pa.RecordBatch.from_pylist(fresh, schema=lake.arrow_schema(bronze.REVISIONS))

@@ -6,11 +6,11 @@ from contextlib import closing
 from typing import Any
 
 import psycopg
-from deltalake import DeltaTable
 
 from paxtrail.adapters import bronze_retention, configuration, lake, postgres, silver, silver_retention
 from paxtrail.adapters.bronze_retention import Order
-from paxtrail.adapters.cuts import REVISIONS, Cut, cut_of
+from paxtrail.adapters.cuts import Cut, cut_of
+from paxtrail.adapters.lanes import REVISIONS
 from paxtrail.core.retention import DAY, Limit, Retention
 from paxtrail.errors import TableLocked
 from paxtrail.settings import Settings
@@ -97,21 +97,20 @@ def _lane(settings: Settings, serving: psycopg.Connection[Any], lane: str) -> di
     """Rows that went where the stream is down; a stream that runs does it itself at its next maintenance."""
     try:
         with lake.locked(f"bronze.{lane}", settings):
-            tables = {table.name: table.path(settings.lake) for table in (bronze.EVENTS, bronze.REJECTS)}
-            paths = {name: path for name, path in tables.items() if DeltaTable.is_deltatable(path)}
-            gone = bronze_retention.carry_out(serving, lane, bronze_retention.told(serving), paths)
-            for path in paths.values():
-                bronze_retention.vacuum(path)
+            own = {contract.name: contract.of(lane) for contract in (bronze.EVENTS, bronze.REJECTS)}
+            tables = {name: table for name, table in own.items() if lake.exists(table, settings)}
+            gone = bronze_retention.carry_out(serving, settings, lane, bronze_retention.told(serving), tables)
+            for table in tables.values():
+                bronze_retention.vacuum(table, settings)
             return gone
     except TableLocked:
         return "left to the stream"
 
 
 def _revisions(settings: Settings, kept: Retention, as_of: int, cut: Cut | None) -> int:
-    path = bronze.REVISIONS.path(settings.lake)
-    if cut is None or REVISIONS not in cut.lanes or not DeltaTable.is_deltatable(path):
+    if cut is None or REVISIONS not in cut.lanes or not lake.exists(bronze.REVISIONS, settings):
         return 0
     with lake.locked(bronze.REVISIONS.name, settings):
-        gone = bronze_retention.delete(path, kept.bronze_limits(as_of), f"seq <= {cut.lanes[REVISIONS].seq}")
-        bronze_retention.vacuum(path)
+        gone = bronze_retention.delete(bronze.REVISIONS, settings, kept.bronze_limits(as_of), f"seq <= {cut.lanes[REVISIONS].seq}")
+        bronze_retention.vacuum(bronze.REVISIONS, settings)
     return gone

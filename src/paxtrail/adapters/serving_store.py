@@ -13,6 +13,7 @@ import psycopg
 from paxtrail.core.attributes import AttributeTable
 from paxtrail.core.folds import Event, brief, fold, merge
 from paxtrail.core.identity import customers, edges_of
+from paxtrail.errors import ConfigurationError
 
 Row = Mapping[str, Any]
 Cursor = psycopg.Cursor[Any]
@@ -124,6 +125,7 @@ def mark(
 
 def current_epoch(cursor: Cursor) -> int:
     """The open epoch, held against a cut until this transaction ends."""
+    cursor.execute("select pg_advisory_xact_lock_shared(hashtext('epoch'))")  # behind a cut that waits: see cuts.py
     while True:
         # A cut that commits while we wait makes the row no longer match: ask again for its successor.
         row = cursor.execute("select epoch from epochs where closed_by is null for share").fetchone()
@@ -147,22 +149,37 @@ def mint_seq(connection: psycopg.Connection[Any], lane: str, checkpoint: str, ba
                 " where lane = %(lane)s returning seq",
                 {"lane": lane, "checkpoint": checkpoint, "batch": batch_id, "offsets": orjson.dumps(offsets).decode()},
             ).fetchone()
+            number(cursor, lane, offsets)
         if row is None:
             raise AssertionError("insert returned no row")
         return int(row[0])
 
 
-def stored_offsets(connection: psycopg.Connection[Any], lane: str) -> dict[str, dict[str, int]]:
-    """Next offset to read by topic and partition, as committed: where a lost or new checkpoint starts."""
+def number(cursor: Cursor, lane: str, offsets: Mapping[str, Mapping[str, Sequence[int]]]) -> None:
+    """Notes that these ranges have a number; ConfigurationError where part of one had: two streams read the same topic."""
+    spans = sorted((topic, int(p), span[0], span[1]) for topic, partitions in offsets.items() for p, span in partitions.items())
+    if not spans:
+        return
+    cursor.execute(
+        "insert into numbered as n select *, %s from unnest(%s::text[], %s::int[], %s::bigint[], %s::bigint[])"
+        " on conflict (topic, partition) do update set since = excluded.since, until = excluded.until, lane = excluded.lane"
+        " where n.until <= excluded.since",
+        (lane, *(list(column) for column in zip(*spans, strict=True))),
+    )
+    if cursor.rowcount != len(spans):
+        raise ConfigurationError(
+            f"another stream has numbered records of {', '.join(sorted(offsets))} that lane {lane} read as well;"
+            " end the one that was started with other [lanes], and start this one again"
+        )
+
+
+def numbered_until(connection: psycopg.Connection[Any], topics: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Next offset to read by topic and partition, whichever lane read before: where a stream starts once that is finished."""
     with connection.transaction():
-        rows = connection.execute(
-            "select t.key, p.key, max((p.value ->> 1)::bigint) from stream_commit, jsonb_each(offsets) t, jsonb_each(t.value) p"
-            " where lane = %s and part = -1 group by 1, 2",
-            (lane,),
-        ).fetchall()
+        rows = connection.execute("select topic, partition, until from numbered where topic = any(%s)", (list(topics),)).fetchall()
     found: dict[str, dict[str, int]] = defaultdict(dict)
     for topic, partition, until in rows:
-        found[topic][partition] = until
+        found[topic][str(partition)] = until
     return dict(found)
 
 
@@ -234,22 +251,32 @@ def write_relations(cursor: Cursor, epoch: int, rows: Iterable[Row]) -> None:
 def write_links(cursor: Cursor, epoch: int, rows: Iterable[Row], changes: Changes) -> None:
     """Links new tokens and new edges: links and versions change, states never do (invariant 8)."""
     edges = sorted({edge for row in rows for edge in _edges(row)})
+    columns = [list(column) for column in zip(*edges, strict=True)]
+    linked = {token for pair in cursor.execute(_FRESH, columns).fetchall() for token in pair} if edges else set()
+    if linked:
+        # One at a time decides who is one customer; two lanes would each miss the other's edges. Before any row of links is there:
+        # a lane that had written some and then waited here would be waited for by the one that decides.
+        cursor.execute("select pg_advisory_xact_lock(hashtext('links'))")
     # A token nobody linked yet is its own customer; if another lane links it meanwhile, its word stands.
-    cursor.execute("insert into links select t, t from unnest(%s::text[]) t order by t on conflict do nothing", (sorted(changes.tokens),))
+    created = cursor.execute(
+        "insert into links select t, t from unnest(%s::text[]) t on conflict do nothing returning token", (sorted(changes.tokens | linked),)
+    ).fetchall()
     if edges:
-        columns = list(zip(*edges, strict=True))
         cursor.execute(
-            "insert into edges as e select *, %s from unnest(%s::text[], %s::text[], %s::text[], %s::text[])"
-            " on conflict (a, b) do update set epoch = excluded.epoch where e.epoch < excluded.epoch returning a, b, xmax = 0",
-            [epoch, *(list(column) for column in columns)],
+            f"insert into edges as e select *, %s from {_EDGES} f"
+            " on conflict (a, b) do update set epoch = excluded.epoch where e.epoch < excluded.epoch",
+            [epoch, *columns],
         )
-        # xmax = 0: the row is new; an edge that was there, said once more, links nobody.
-        touched = {token for a, b, new in cursor.fetchall() if new for token in (a, b)}
-        if touched:
-            # One at a time decides who is one customer; two lanes would each miss the other's edges.
-            cursor.execute("select pg_advisory_xact_lock(hashtext('links'))")
-            store_links(cursor, relink(cursor, touched), changes)
+    if linked:
+        links = relink(cursor, linked)
+        store_links(cursor, links, changes)
+        # Nobody was ever told of these as customers.
+        changes.customers -= {token for (token,) in created if links.get(token, token) != token}
     changes.customers |= set(_links(cursor, changes.tokens | changes.profiles).values())
+
+
+_EDGES = "unnest(%s::text[], %s::text[], %s::text[], %s::text[])"
+_FRESH = f"select a, b from {_EDGES} f(x, a, y, b) where not exists (select from edges e where (e.a, e.b) = (f.a, f.b))"
 
 
 def _edges(row: Row) -> list[tuple[str, str, str, str]]:

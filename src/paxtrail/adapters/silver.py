@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import deltalake
 import orjson
 import psycopg
 from delta.tables import DeltaTable
@@ -66,9 +65,9 @@ def run_step(about: str, step: Callable[..., Mapping[str, Any]], *, can_be_full:
 def ensure(spark: SparkSession, table: Table, settings: Settings) -> str:
     """Path of the table, created empty if need be; statistics on contract columns only, no deletion vectors: delta-rs reads it."""
     path = table.path(settings.lake)
-    if not deltalake.DeltaTable.is_deltatable(path):
+    if not lake.exists(table, settings):
         # What a killed creation left has no commit, so nothing is lost; Spark would take the folder for a table.
-        shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(path.removeprefix("file://"), ignore_errors=True)
         # An empty list of columns would be read as the first 32.
         columns = table.stats_columns
         stats = {"delta.dataSkippingStatsColumns": columns} if columns else {"delta.dataSkippingNumIndexedCols": "0"}
@@ -78,7 +77,7 @@ def ensure(spark: SparkSession, table: Table, settings: Settings) -> str:
             spark.sql(f"CREATE TABLE IF NOT EXISTS delta.`{path}` ({table.ddl}) USING delta TBLPROPERTIES ({listed})")
         else:
             # What Spark does in seconds is done without it in milliseconds.
-            deltalake.DeltaTable.create(path, lake.arrow_schema(table), mode="ignore", configuration=properties)
+            lake.create(table, settings, properties)
     return path
 
 
@@ -91,12 +90,7 @@ def read(job: Job, table: Table, version: int | None = None) -> DataFrame:
 
 def done(table: Table, settings: Settings, app: str = "") -> int:
     """Epoch of the newest cut that was written to the table (by `app`); -1 = none."""
-    return lake.last_transaction(table.path(settings.lake), app or table.name)
-
-
-def version(table: Table, settings: Settings) -> int:
-    """Newest Delta version of the table."""
-    return int(deltalake.DeltaTable(table.path(settings.lake)).version())
+    return lake.last_transaction(table, settings, app or table.name)
 
 
 def write(
@@ -125,7 +119,7 @@ def write(
 def described(job: Job, table: Table, member: str) -> dict[str, Any] | None:
     """What the newest commit that speaks of `member` says about itself; None if there is none."""
     ensure(job.spark, table, job.settings)
-    for commit in deltalake.DeltaTable(table.path(job.settings.lake)).history():
+    for commit in lake.opened(table, job.settings).history():
         text = commit.get("userMetadata")
         if text and member in (about := orjson.loads(text)):
             return dict(about)
@@ -134,7 +128,7 @@ def described(job: Job, table: Table, member: str) -> dict[str, Any] | None:
 
 def size(table: Table, settings: Settings) -> int:
     """Rows in the table, from the files' footers."""
-    return int(deltalake.DeltaTable(table.path(settings.lake)).to_pyarrow_dataset().count_rows())
+    return int(lake.opened(table, settings).to_pyarrow_dataset().count_rows())
 
 
 def merge(

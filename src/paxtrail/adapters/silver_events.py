@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from deltalake import DeltaTable
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 
 from paxtrail.adapters import lake, silver
+from paxtrail.adapters.bronze import rows
 from paxtrail.adapters.cuts import cuts_between
 from paxtrail.adapters.silver import Job
 from paxtrail.adapters.silver_retention import known_records
@@ -49,7 +49,7 @@ def take_in(job: Job) -> dict[str, int]:
 
 def has_revisions(settings: Settings) -> bool:
     """Whether anything was ever decoded again."""
-    return DeltaTable.is_deltatable(bronze.REVISIONS.path(settings.lake))
+    return lake.exists(bronze.REVISIONS, settings)
 
 
 def revised_since(job: Job, epoch: int) -> bool:
@@ -61,20 +61,10 @@ def revised_since(job: Job, epoch: int) -> bool:
 
 
 def _covered(job: Job, after_epoch: int) -> DataFrame:
-    """Rows of bronze (both tables) that the cuts since `after_epoch` cover."""
+    """Rows of bronze (every lane's and the revisions) that the cuts since `after_epoch` cover."""
     intervals = [
         (lane, cut.after, cut.seq, cut.holes, cut.late)
         for one in cuts_between(job.serving, after_epoch, job.cut.epoch)
         for lane, cut in one.lanes.items()
     ]
-    both = None
-    for table in (bronze.EVENTS, bronze.REVISIONS):
-        path = table.path(job.settings.lake)
-        if not DeltaTable.is_deltatable(path):
-            continue
-        # The newest version, not the one the cut noted: the interval decides, and the writer may have compacted that version away.
-        rows = job.spark.read.format("delta").load(path).select(*table.names)
-        both = rows if both is None else both.unionByName(rows)
-    if both is None:
-        both = job.spark.createDataFrame([], bronze.EVENTS.ddl)
-    return events.covered(both.drop("native", "traceparent"), intervals)
+    return rows(job.spark, job.settings, intervals).drop("native", "traceparent")

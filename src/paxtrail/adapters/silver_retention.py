@@ -9,7 +9,6 @@ from typing import Any
 
 import orjson
 from delta.tables import DeltaTable
-from deltalake import DeltaTable as Delta
 from pyarrow import dataset as arrow
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame
@@ -124,10 +123,14 @@ def _remove(job: Job, expiry: Expiry) -> int:
 
 def _expiry(job: Job) -> Expiry | None:
     """What was frozen last; None if nothing ever was."""
-    path = FROZEN.path(job.settings.lake)
-    if not Delta.is_deltatable(path):
+    if not lake.exists(FROZEN, job.settings):
         return None
-    rows = Delta(path).to_pyarrow_dataset().to_table(columns=["state"], filter=arrow.field("entity") == _EXPIRY).column("state")
+    rows = (
+        lake.opened(FROZEN, job.settings)
+        .to_pyarrow_dataset()
+        .to_table(columns=["state"], filter=arrow.field("entity") == _EXPIRY)
+        .column("state")
+    )
     if not len(rows):
         return None
     said = orjson.loads(rows[0].as_py())

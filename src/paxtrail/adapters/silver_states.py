@@ -45,7 +45,7 @@ def _record(job: Job, about: Mapping[str, Any]) -> None:
     job.serving.execute(
         "INSERT INTO batch_runs AS b (run_id, mode, base_run, states_version, digests) VALUES (%s, %s, %s, %s, %s)"
         " ON CONFLICT (run_id) DO UPDATE SET states_version = greatest(b.states_version, excluded.states_version)",
-        (job.cut.run_id, about["mode"], about["base"], silver.version(STATES, job.settings), Jsonb(about["digests"])),
+        (job.cut.run_id, about["mode"], about["base"], lake.version(STATES, job.settings), Jsonb(about["digests"])),
     )
 
 
@@ -53,5 +53,5 @@ def record_version(job: Job) -> None:
     """The run's states are the newest version of silver.states."""
     job.serving.execute(
         "UPDATE batch_runs SET states_version = %s, finished_at = now() WHERE run_id = %s",
-        (silver.version(STATES, job.settings), job.cut.run_id),
+        (lake.version(STATES, job.settings), job.cut.run_id),
     )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import asdict, fields
 from datetime import datetime
 from pathlib import Path
@@ -21,11 +23,13 @@ import tenacity
 from paxtrail.adapters import bronze_retention, configuration, kafka, keyring, lake, spread
 from paxtrail.adapters.claims import Claims
 from paxtrail.adapters.door import Admitted, Door, Position
+from paxtrail.adapters.lanes import check_named, part_name, running
 from paxtrail.adapters.postgres import dsn
 from paxtrail.adapters.scoring import Champion
 from paxtrail.adapters.serving_store import SESSION, Batch, LedgerLine, commit, mint_seq
 from paxtrail.adapters.vault import Vault
 from paxtrail.core.records import Record
+from paxtrail.errors import TableLocked
 from paxtrail.settings import Settings
 from paxtrail.tables import bronze
 from paxtrail.tables.contracts import Table
@@ -92,18 +96,18 @@ def _batch(admitted: Sequence[Admitted]) -> pa.RecordBatch:
 
 
 class SpeedLayer:
-    """Processes micro-batches of one lane. Holds the writer's lock of bronze through its caller."""
+    """Processes micro-batches of one lane. Holds the writer's lock of the lane's tables through its caller."""
 
-    def __init__(self, settings: Settings, spark: SparkSession) -> None:
+    def __init__(self, settings: Settings, spark: SparkSession, lane: str) -> None:
         self.settings = settings
         self.spark = spark
-        self.lane = settings.stream.lane
+        self.lane = lane
         self.tables = configuration.attributes(settings.conf)
-        self.events_path = lake.ensure(bronze.EVENTS, settings)
-        self.rejects_path = lake.ensure(bronze.REJECTS, settings)
+        self.events = lake.ensure(bronze.EVENTS.of(lane), settings)
+        self.rejects = lake.ensure(bronze.REJECTS.of(lane), settings)
         self._pool = ThreadPoolExecutor(1)
         self._connection: psycopg.Connection[Any] | None = None
-        self._done = {path: lake.last_transaction(path, self._app) for path in (self.events_path, self.rejects_path)}
+        self._done = {table.name: lake.last_transaction(table, settings, self._app) for table in (self.events, self.rejects)}
         self._since_maintenance = 0
         self._retained: list[bronze_retention.Order] = []
 
@@ -146,10 +150,10 @@ class SpeedLayer:
         # Two tasks however many topics and partitions there are: a task costs more than its records.
         out = frame.coalesce(2).mapInArrow(through_the_door(self.settings), OUT).toArrow()
         ledger = self._checked(_ledger(out), seq, ranges)
-        events = self._numbered(out.filter(pc.equal(out["outcome"], "accepted")), bronze.EVENTS, seq)
-        rejects = self._numbered(out.filter(pc.is_valid(out["reject_id"])), bronze.REJECTS, seq)
-        if seq <= self._done[self.events_path]:
-            events = lake.rows_of(self.events_path, self.lane, seq)  # what Delta has is the truth of this micro-batch
+        events = self._numbered(out.filter(pc.equal(out["outcome"], "accepted")), self.events, seq)
+        rejects = self._numbered(out.filter(pc.is_valid(out["reject_id"])), self.rejects, seq)
+        if seq <= self._done[self.events.name]:
+            events = lake.rows_of(self.events, self.settings, seq)  # what Delta has is the truth of this micro-batch
         appended = self._pool.submit(self._append, events, rejects, seq)
         self._commit(seq, ranges, events, ledger, appended)
 
@@ -160,23 +164,24 @@ class SpeedLayer:
             ledger = self._checked(_added(LedgerLine(**line.asDict()) for line in lines), seq, ranges)
             numbered = out.selectExpr(f"'{self.lane}' as lane", f"cast({seq} as bigint) as seq", "*")
             # Rejects first, as in _append. The transaction's name is the one delta-rs uses: each engine sees the other's.
-            self._spark_append(numbered.where("reject_id is not null"), bronze.REJECTS, self.rejects_path, seq)
-            self._spark_append(numbered.where("outcome = 'accepted'"), bronze.EVENTS, self.events_path, seq)
+            self._spark_append(numbered.where("reject_id is not null"), self.rejects, seq)
+            self._spark_append(numbered.where("outcome = 'accepted'"), self.events, seq)
             _fail_here(self.settings, "after_append")
             begun = spread.begin(self.connection, self.lane, seq, kafka.size(ranges))
             if begun is not None:
                 epoch, parts = begun
-                events = self.spark.read.format("delta").load(self.events_path).where(f"lane = '{self.lane}' and seq = {seq}")
-                spread.write_parts(events, self.settings, seq=seq, epoch=epoch, parts=parts)
+                events = self.spark.read.format("delta").load(self.events.path(self.settings.lake)).where(f"seq = {seq}")
+                spread.write_parts(events, self.settings, self.lane, seq=seq, epoch=epoch, parts=parts)
                 spread.end(self.connection, self.lane, seq, epoch=epoch, offsets=ranges, ledger=ledger)
         finally:
             out.unpersist()
 
-    def _spark_append(self, rows: DataFrame, table: Table, path: str, seq: int) -> None:
-        if seq > self._done[path]:
+    def _spark_append(self, rows: DataFrame, table: Table, seq: int) -> None:
+        if seq > self._done[table.name]:
             named = rows.selectExpr(*(f"`{name}`" for name in table.names))
-            named.write.format("delta").mode("append").option("txnAppId", self._app).option("txnVersion", seq).save(path)
-            self._done[path] = seq
+            writer = named.write.format("delta").mode("append").option("txnAppId", self._app).option("txnVersion", seq)
+            writer.save(table.path(self.settings.lake))
+            self._done[table.name] = seq
 
     @staticmethod
     def _checked(ledger: list[LedgerLine], seq: int, ranges: kafka.Ranges) -> list[LedgerLine]:
@@ -205,10 +210,10 @@ class SpeedLayer:
 
     def _append(self, events: pa.Table, rejects: pa.Table, seq: int) -> None:
         # Rejects first: the transaction of bronze.events says that the micro-batch is in Delta whole. An empty one appends nothing.
-        for path, rows in ((self.rejects_path, rejects), (self.events_path, events)):
-            if rows.num_rows and seq > self._done[path]:
-                lake.append(path, rows, app=self._app, version=seq)
-                self._done[path] = seq
+        for table, rows in ((self.rejects, rejects), (self.events, events)):
+            if rows.num_rows and seq > self._done[table.name]:
+                lake.append(table, self.settings, rows, app=self._app, version=seq)
+                self._done[table.name] = seq
 
     def _numbered(self, rows: pa.Table, table: Table, seq: int) -> pa.Table:
         schema = lake.arrow_schema(table)
@@ -221,7 +226,7 @@ class SpeedLayer:
             unfinished = self.connection.execute(
                 "select s.seq, s.offsets from seqs s left join stream_commit c on c.lane = s.lane and c.seq = s.seq and c.part = -1"
                 " where s.lane = %s and (c.seq is null or s.seq > %s) order by s.seq",
-                (self.lane, self._done[self.events_path]),
+                (self.lane, self._done[self.events.name]),
             ).fetchall()
         for seq, ranges in unfinished:
             self.process(read(ranges) if read else kafka.records(self.spark, self.settings, ranges), seq, ranges)
@@ -231,13 +236,13 @@ class SpeedLayer:
         """Between two micro-batches: drops what is past its time, compacts and checkpoints bronze, drops claims beyond the horizon."""
         orders = bronze_retention.told(self.connection)
         fresh = orders != self._retained
+        tables = {bronze.EVENTS.name: self.events, bronze.REJECTS.name: self.rejects}
         if fresh:
-            paths = {bronze.EVENTS.name: self.events_path, bronze.REJECTS.name: self.rejects_path}
-            log.info("retention: %s", bronze_retention.carry_out(self.connection, self.lane, orders, paths))
-        for path in (self.events_path, self.rejects_path):
-            lake.maintain(path)
+            log.info("retention: %s", bronze_retention.carry_out(self.connection, self.settings, self.lane, orders, tables))
+        for table in tables.values():
+            lake.maintain(table, self.settings)
             if fresh:
-                bronze_retention.vacuum(path)
+                bronze_retention.vacuum(table, self.settings)
         self._retained = orders
         horizon = self.settings.stream.claim_horizon_hours * HOUR
         with self.connection.transaction():
@@ -294,13 +299,12 @@ def _fail_here(settings: Settings, point: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+_PASSING = re.compile(r"psycopg\.(OperationalError|errors\.(AdminShutdown|CrashShutdown|CannotConnectNow|DeadlockDetected))")
+
+
 def _is_passing(error: BaseException) -> bool:
-    """Whether waiting may help: the store does not answer, in this process or (as text in Spark's error) in a worker."""
-    return (
-        isinstance(error, psycopg.OperationalError)
-        or "psycopg.OperationalError" in str(error)
-        or "psycopg.errors.AdminShutdown" in str(error)
-    )
+    """Whether trying again may help: the store was away, or another lane in the way; in a worker, it is text in Spark's error."""
+    return isinstance(error, psycopg.OperationalError) or _PASSING.search(str(error)) is not None
 
 
 def patiently(action: Callable[[], T]) -> T:
@@ -308,13 +312,30 @@ def patiently(action: Callable[[], T]) -> T:
     trying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_is_passing),
         wait=tenacity.wait_exponential(multiplier=0.2, max=5),
-        before_sleep=lambda state: log.warning("the store does not answer (attempt %d); trying again", state.attempt_number),
+        before_sleep=lambda state: log.warning("the store does not answer or is busy (attempt %d); trying again", state.attempt_number),
     )
     return trying(action)
 
 
-def started(settings: Settings, now: datetime) -> None:
-    """Tells the stack that the stream is ready: its pid and since when."""
-    ready = settings.home / "run" / "stream.ready"
+def started(settings: Settings, lane: str, now: datetime) -> None:
+    """Tells the stack that the stream of the lane is ready: its pid and since when."""
+    ready = settings.home / "run" / f"{part_name(settings, lane)}.ready"
     ready.parent.mkdir(parents=True, exist_ok=True)
     ready.write_text(f"{os.getpid()} {now.isoformat()}\n")
+
+
+def finish_retired(settings: Settings, spark: SparkSession, connection: psycopg.Connection[Any]) -> int:
+    """Finishes the micro-batches that lanes without a stream left behind; their number. Another stream may be doing it already."""
+    with connection.transaction():
+        found = [lane for (lane,) in connection.execute("select distinct lane from seqs").fetchall()]
+        check_named(settings, found)
+        unfinished = connection.execute(
+            "select distinct lane from seqs s where lane <> all(%s) and not exists"
+            " (select from stream_commit c where (c.lane, c.seq, c.part) = (s.lane, s.seq, -1))",
+            (list(running(settings)),),
+        ).fetchall()
+    finished = 0
+    for (lane,) in unfinished:
+        with suppress(TableLocked), lake.locked(f"bronze.{lane}", settings), closing(SpeedLayer(settings, spark, lane)) as layer:
+            finished += layer.recover()
+    return finished

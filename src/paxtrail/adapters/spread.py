@@ -52,10 +52,10 @@ def is_begun(connection: psycopg.Connection[Any], lane: str, seq: int) -> bool:
         return is_committed(cursor, lane, seq, 0)
 
 
-def write_parts(events: DataFrame, settings: Settings, *, seq: int, epoch: int, parts: int) -> None:
+def write_parts(events: DataFrame, settings: Settings, lane: str, *, seq: int, epoch: int, parts: int) -> None:
     """Every part of the batch that is not committed yet, each in one transaction of an executor."""
     routed = events.mapInArrow(_route(parts), ROUTED).repartition(parts, "part")
-    routed.mapInArrow(_writer(settings, seq, epoch), "part int").collect()
+    routed.mapInArrow(_writer(settings, lane, seq, epoch), "part int").collect()
 
 
 def end(
@@ -102,26 +102,25 @@ def routes(row: Mapping[str, Any], parts: int) -> Iterator[dict[str, Any]]:
         yield {**row, **own}
 
 
-def _writer(settings: Settings, seq: int, epoch: int) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def _writer(settings: Settings, lane: str, seq: int, epoch: int) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         rows: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
         for batch in batches:
             for row in batch.to_pylist():
                 rows[row["part"]].append(row)
         for part in sorted(rows):
-            _write_part(settings, seq, epoch, part, rows[part])
+            _write_part(settings, lane, seq, epoch, part, rows[part])
         yield pa.RecordBatch.from_pydict({"part": sorted(rows)}, schema=pa.schema([("part", pa.int32())]))
 
     return write
 
 
-def _write_part(settings: Settings, seq: int, epoch: int, part: int, rows: list[dict[str, Any]]) -> None:
+def _write_part(settings: Settings, lane: str, seq: int, epoch: int, part: int, rows: list[dict[str, Any]]) -> None:
     copy = settings.home, settings.conf
     if copy not in _WORKER or _WORKER[copy][0].closed:
         connection = psycopg.connect(dsn(settings, "serving", "stream"), options=SESSION)
         _WORKER[copy] = connection, configuration.attributes(settings.conf)
     connection, tables = _WORKER[copy]
-    lane = settings.stream.lane
     with connection.transaction(), connection.cursor() as cursor:
         current_epoch(cursor)  # not to write under it, but to keep out a publication that removes while we add
         if not is_committed(cursor, lane, seq, part):

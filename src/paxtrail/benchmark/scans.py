@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from functools import reduce
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from paxtrail.adapters import lanes
 from paxtrail.settings import Settings
 from paxtrail.tables import bronze, silver
 
@@ -24,9 +26,11 @@ def newest_of_variant(events: DataFrame) -> DataFrame:
 def scan_seconds(spark: SparkSession, settings: Settings) -> dict[str, float]:
     """Seconds of each scan, its rows thrown away."""
     found = {}
-    for name, table, scan in (("bronze", bronze.EVENTS, newest_of_json), ("silver", silver.EVENTS, newest_of_variant)):
+    bronze_events = list(lanes.tables(bronze.EVENTS, settings).values())
+    for name, tables, scan in (("bronze", bronze_events, newest_of_json), ("silver", [silver.EVENTS], newest_of_variant)):
         began = time.perf_counter()
-        scan(spark.read.format("delta").load(table.path(settings.lake))).write.format("noop").mode("overwrite").save()
+        read = [spark.read.format("delta").load(table.path(settings.lake)) for table in tables]
+        scan(reduce(DataFrame.unionByName, read)).write.format("noop").mode("overwrite").save()
         found[name] = round(time.perf_counter() - began, 2)
     return found
 

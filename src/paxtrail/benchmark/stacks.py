@@ -19,7 +19,7 @@ import psutil
 
 from paxtrail.settings import ROOT, Settings
 from paxtrail.stack import places
-from paxtrail.stack.parts import PARTS
+from paxtrail.stack.parts import parts
 from paxtrail.stack.processes import running
 from paxtrail.stack.supervision import Supervisor, bring_up, memory, take_down
 
@@ -42,7 +42,7 @@ class Stack:
     def pids(self) -> dict[str, int]:
         """Process of each part that runs."""
         supervisor = Supervisor(self.settings)
-        states = {part.name: supervisor.state(part.name).pid for part in PARTS if part.program is not None}
+        states = {part.name: supervisor.state(part.name).pid for part in parts(self.settings) if part.program is not None}
         return {name: pid for name, pid in states.items() if pid} | self.others
 
     def core_seconds(self) -> dict[str, float]:

@@ -189,9 +189,9 @@ def drive() -> None:
         records = kafka.size(kafka.batch_ranges(checkpoint, batch_id))
         _note("batch", file(settings), records=records, steps=_taken())
 
-    def started(settings: Settings, now: datetime) -> None:
+    def started(settings: Settings, lane: str, now: datetime) -> None:
         _progress(settings)
-        ready(settings, now)
+        ready(settings, lane, now)
 
     layer.micro_batch = timed  # type: ignore[method-assign]  # the stopwatch goes around it
     speed_layer.started = started

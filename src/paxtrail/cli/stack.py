@@ -10,10 +10,11 @@ import click
 
 from paxtrail.settings import Settings
 from paxtrail.stack import broker, postgresql
-from paxtrail.stack.parts import CORE, GROUPS, NAMES, PARTS
+from paxtrail.stack.parts import CORE
+from paxtrail.stack.parts import parts as parts_of
 from paxtrail.stack.supervision import Supervisor, bring_up, memory, take_down
 
-_parts = click.argument("parts", nargs=-1, type=click.Choice(tuple(dict.fromkeys((*NAMES, *GROUPS)))), metavar="[PART]...")
+_parts = click.argument("parts", nargs=-1, metavar="[PART]...")
 
 
 @click.command()
@@ -44,7 +45,7 @@ def status(as_json: bool) -> None:
     settings = Settings.load()
     supervisor = Supervisor(settings)
     rows = []
-    for part in PARTS:
+    for part in parts_of(settings):
         state = supervisor.state(part.name)
         if part.group != CORE and not state.pid and state.state == "STOPPED":
             continue  # an optional part that nobody wants now

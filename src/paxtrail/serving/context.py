@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from paxtrail.adapters import configuration, keyring
+from paxtrail.adapters.lanes import running
 from paxtrail.adapters.postgres import dsn
 from paxtrail.adapters.vault import AsyncVault
 from paxtrail.errors import Unavailable
@@ -68,7 +69,7 @@ async def start(settings: Settings, verifier: Verifier, metrics: Metrics) -> Ser
     store = Store(await pool(dsn(settings, "serving", "api"), settings.api.pool_size, session={"synchronous_commit": "off"}))
     vault_pool = await pool(dsn(settings, "vault", "api"), settings.api.pool_size)
     reads = ReadLog(vault_pool, settings.home / "spool" / "reads.jsonl", metrics)
-    freshness = Freshness(store, metrics, settings.models.folder)
+    freshness = Freshness(store, metrics, running(settings), settings.models.folder)
     documents = Documents(store, tables, metrics)
     vault = AsyncVault(vault_pool, keyring.load(settings))
     viewing = Viewing(store, vault, documents, reads, tables, configuration.consent(settings.conf))

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import datetime as dt
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,9 @@ def now_us() -> int:
 class Freshness:
     """The last known state of the stream and of publication; when the store is away, what was last known grows old."""
 
-    def __init__(self, store: Store, metrics: Metrics, models: Path) -> None:
+    def __init__(self, store: Store, metrics: Metrics, lanes: Collection[str], models: Path) -> None:
         self._store = store
+        self._running = lanes  # a lane without a stream only grows older, and nothing is missing for it
         self._models = models
         self._metrics = metrics
         self._lanes: dict[str, tuple[int, int, int]] = {}
@@ -58,7 +60,7 @@ class Freshness:
 
     async def refresh(self) -> None:
         """Asks the store now."""
-        for row in await self._store.fetch(COMMITS):
+        for row in [row for row in await self._store.fetch(COMMITS) if row["lane"] in self._running]:
             committed = int(row["committed_at"].timestamp() * 1e6)
             self._lanes[row["lane"]] = row["seq"], committed, max(0, (row["minted"] or row["seq"]) - row["seq"])
         self._committed = {lane: instant(committed) for lane, (_, committed, _) in self._lanes.items()}

@@ -10,11 +10,11 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # the stubs do not export it
 
+from paxtrail.adapters.kafka import raw_topics
 from paxtrail.errors import ConfigurationError, Unavailable
 from paxtrail.settings import Settings
 from paxtrail.stack.jars import jar_folder, java
 
-SOURCES = ("flights", "baggage", "reservations", "checkin", "loyalty", "booking", "contacts")
 OUT_PROFILES = "out.profiles"
 ANALYTICS = "analytics.events"
 
@@ -25,7 +25,7 @@ def topics(settings: Settings) -> list[NewTopic]:
     raw = {"message.timestamp.type": "LogAppendTime", "retention.ms": week, "max.message.bytes": str(8 * 1024 * 1024)}
     replicas = 1 if settings.env == "local" else 3
     return [
-        *(NewTopic(f"raw.{source}", settings.kafka.partitions, replicas, config=raw) for source in SOURCES),
+        *(NewTopic(topic, settings.kafka.partitions, replicas, config=raw) for topic in raw_topics()),
         NewTopic(OUT_PROFILES, settings.kafka.partitions, replicas, config={"retention.ms": week}),
         NewTopic(ANALYTICS, settings.kafka.partitions, replicas, config={"retention.ms": week}),
     ]

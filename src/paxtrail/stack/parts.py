@@ -7,14 +7,18 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from paxtrail.adapters import bridge
+from paxtrail.adapters.lanes import part_name, running
+from paxtrail.errors import NotFound
 from paxtrail.settings import ROOT, Settings
 from paxtrail.stack import broker, druid, postgresql
 
 CORE = "core"
 DRUID = "druid"
+STREAM = "stream"
+_EVENTS = str(ROOT / "streaming" / "events.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +47,14 @@ def _postgres_address(settings: Settings) -> str:
     return f"{settings.postgres.host}:{settings.postgres.port}"
 
 
-def _stream_problem(settings: Settings, pid: int) -> str:
-    ready = settings.home / "run" / "stream.ready"
-    if not ready.exists() or ready.read_text().split()[:1] != [str(pid)]:
-        return "has not started its query yet"
-    return ""
+def _ready(name: str) -> Callable[[Settings, int], str]:
+    def problem(settings: Settings, pid: int) -> str:
+        ready = settings.home / "run" / f"{name}.ready"
+        if not ready.exists() or ready.read_text().split()[:1] != [str(pid)]:
+            return "has not started its query yet"
+        return ""
+
+    return problem
 
 
 def _relay_problem(settings: Settings, _pid: int) -> str:
@@ -123,10 +130,10 @@ PARTS: tuple[Part, ...] = (
         settle=broker.make_topics,
     ),
     Part(
-        "stream",
-        lambda settings: str(settings.lake),
-        program=_program(str(ROOT / "streaming" / "events.py")),
-        problem=_stream_problem,
+        STREAM,
+        lambda settings: settings.lake,
+        program=_program(_EVENTS),
+        problem=_ready(STREAM),
         seconds=180,
     ),
     Part(
@@ -170,7 +177,26 @@ NAMES = tuple(part.name for part in PARTS)
 GROUPS = tuple(dict.fromkeys(part.group for part in PARTS))
 
 
-def chosen(names: tuple[str, ...]) -> tuple[Part, ...]:
-    """The parts that are named, by their own name or by their group's, in the order in which they start; unnamed: the core."""
-    wanted = set(names or (CORE,))
-    return tuple(part for part in PARTS if part.name in wanted or part.group in wanted)
+def parts(settings: Settings) -> tuple[Part, ...]:
+    """The parts of this copy: PARTS, with a stream for each lane where there are several."""
+    return tuple(one for part in PARTS for one in (_streams(part, settings) if part.name == STREAM else (part,)))
+
+
+def _streams(part: Part, settings: Settings) -> tuple[Part, ...]:
+    names = {part_name(settings, lane): lane for lane in running(settings)}
+    if tuple(names) == (STREAM,):
+        return (part,)
+    return tuple(replace(part, name=n, program=_program(_EVENTS, "--lane", lane), problem=_ready(n)) for n, lane in names.items())
+
+
+def chosen(settings: Settings, names: tuple[str, ...]) -> tuple[Part, ...]:
+    """The parts that are named, by their own name or by their group's, in the order in which they start; unnamed: the core.
+
+    `stream` names every lane's.
+    """
+    wanted, found = set(names or (CORE,)), parts(settings)
+    if unknown := sorted(wanted - {*NAMES, *GROUPS, *(part.name for part in found)}):
+        raise NotFound(f"there is no part {', '.join(unknown)}; there are {', '.join(dict.fromkeys((*(p.name for p in found), *GROUPS)))}")
+    if STREAM in wanted:
+        wanted |= {part_name(settings, lane) for lane in running(settings)}
+    return tuple(part for part in found if part.name in wanted or part.group in wanted)

@@ -22,7 +22,7 @@ import psutil
 from paxtrail.errors import ConfigurationError, Unavailable
 from paxtrail.settings import ROOT, Settings
 from paxtrail.stack import places
-from paxtrail.stack.parts import PARTS, Part, chosen
+from paxtrail.stack.parts import Part, chosen, parts
 from paxtrail.stack.processes import await_ready
 
 _MARK = "PAXTRAIL_STACK"
@@ -79,10 +79,10 @@ class Supervisor:
             return
         self._write()
         added, changed, removed = self._call("reloadConfig")[0]
-        if part.name in changed or part.name in removed:
+        for name in {part.name} & {*changed} | {*removed}:  # what is no part any more ends: the stream of lanes that were divided
             with contextlib.suppress(xmlrpc.client.Fault):
-                self._call("stopProcess", part.name, True)
-            self._call("removeProcessGroup", part.name)
+                self._call("stopProcess", name, True)
+            self._call("removeProcessGroup", name)
         if part.name in {*added, *changed}:
             self._call("addProcessGroup", part.name)
         with contextlib.suppress(xmlrpc.client.Fault):  # already started, or failed once already: both are watched from here on
@@ -154,7 +154,7 @@ class Supervisor:
             "silent=true",
             *(() if os.geteuid() else ("user=root",)),
         ]
-        for part in PARTS:
+        for part in parts(self.settings):
             if part.program is not None:
                 lines += self._section(part, values)
         draft = self.configuration.with_suffix(".draft")
@@ -238,7 +238,7 @@ def bring_up(settings: Settings, names: tuple[str, ...]) -> Iterator[tuple[Part,
     """Each part once it is healthy, with the seconds it took; in order; raises Unavailable with the end of its log."""
     places.remember(settings)
     supervisor = Supervisor(settings)
-    for part in chosen(names):
+    for part in chosen(settings, names):
         begun = time.monotonic()
         part.prepare(settings)
         if part.program is not None:
@@ -272,7 +272,7 @@ def take_down(settings: Settings, names: tuple[str, ...]) -> list[str]:
     """Names of the parts that ran and were stopped, last started first; without names, the supervisor ends too."""
     supervisor = Supervisor(settings)
     stopped = []
-    for part in reversed(chosen(names) if names else PARTS):
+    for part in reversed(chosen(settings, names) if names else parts(settings)):
         if part.program is not None and supervisor.state(part.name).pid:
             supervisor.stop(part.name)
             stopped.append(part.name)

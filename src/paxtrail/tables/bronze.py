@@ -1,4 +1,4 @@
-"""bronze: the observed truth, append-only, written by the stream of a lane only."""
+"""bronze: the observed truth, append-only; a table per lane, written by that lane's stream only, and the union of them is bronze."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ EVENTS = Table(
     owner="streaming/events.py",
     key=("event_id", "revision"),
     retention="conf/retention.toml: `bronze_days` of its source, or of a class it holds; once it is folded in silver",
+    per_lane=True,
     columns=(
         Column("lane", "string", "set of sources with its own query", False),
         Column("seq", "bigint", "the lane's own number of the micro-batch", False, stats=True),
@@ -52,6 +53,7 @@ REJECTS = Table(
     owner="streaming/events.py",
     key=("topic", "partition", "offset"),
     retention="conf/retention.toml: the day's quarantine key `rejects.key_days`, the row `rejects.row_days`",
+    per_lane=True,
     columns=(
         Column("lane", "string", "set of sources with its own query", False),
         Column("seq", "bigint", "the lane's own number of the micro-batch", False, stats=True),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from typing import Self
 
 ENTITIES = "array<struct<kind:string,key:string>>"
 IDENTIFIERS = "array<struct<namespace:string,token:string>>"
@@ -38,7 +38,10 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The contract of one Delta table. One writer process per table: `owner`."""
+    """The contract of one Delta table. One writer process per table: `owner`.
+
+    `per_lane`: there is such a table for each lane, see `of`; this one is their union and has no place of its own.
+    """
 
     name: str
     about: str
@@ -48,10 +51,18 @@ class Table:
     columns: tuple[Column, ...]
     partitioned_by: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
+    per_lane: bool = False
 
-    def path(self, lake: Path) -> str:
-        """Folder of the table: bronze.events -> <lake>/bronze/events."""
-        return str(lake.joinpath(*self.name.split(".")))
+    def of(self, lane: str) -> Self:
+        """The table of one lane: bronze.events of main -> bronze.main.events."""
+        layer, _, name = self.name.partition(".")
+        return replace(self, name=f"{layer}.{lane}.{name}", per_lane=False)
+
+    def path(self, lake: str) -> str:
+        """Place of the table: silver.events -> <lake>/silver/events."""
+        if self.per_lane:
+            raise AssertionError(f"{self.name} is a table per lane: name one by of(lane)")
+        return "/".join((lake.rstrip("/"), *self.name.split(".")))
 
     @property
     def ddl(self) -> str:

@@ -83,6 +83,18 @@ CREATE TABLE IF NOT EXISTS seqs (
     PRIMARY KEY (lane, checkpoint_id, batch_id),
     UNIQUE (lane, seq)
 );
+-- The last range of offsets that has a number, by topic and partition, whichever lane read it: the next stream starts at its end.
+CREATE TABLE IF NOT EXISTS numbered (
+    topic     text    NOT NULL,
+    partition integer NOT NULL,
+    since     bigint  NOT NULL,
+    until     bigint  NOT NULL,             -- next offset to read
+    lane      text    NOT NULL,
+    PRIMARY KEY (topic, partition)
+);
+INSERT INTO numbered
+SELECT t.key, p.key::integer, max((p.value ->> 0)::bigint), max((p.value ->> 1)::bigint), max(lane)
+FROM seqs, jsonb_each(offsets) t, jsonb_each(t.value) p WHERE NOT EXISTS (SELECT FROM numbered) GROUP BY 1, 2;
 -- Micro-batches that took effect; written last, so whatever is served is in bronze.
 CREATE TABLE IF NOT EXISTS stream_commit (
     lane         text   NOT NULL,
@@ -106,7 +118,7 @@ INSERT INTO epochs (epoch) VALUES (1) ON CONFLICT DO NOTHING;
 CREATE TABLE IF NOT EXISTS cuts (
     run_id   text PRIMARY KEY,
     epoch    bigint NOT NULL UNIQUE,        -- the epoch it closed
-    lanes    jsonb  NOT NULL,               -- {"lane": {"seq": largest committed seq, "version": Delta version of bronze.events}}
+    lanes    jsonb  NOT NULL,               -- {"lane": {"seq": largest committed seq, "version": Delta version of its bronze.events}}
     cut_time bigint NOT NULL,               -- µs UTC
     created_at timestamptz NOT NULL DEFAULT now()
 );
