@@ -80,7 +80,7 @@ def _chunks(
 
 def _is_corrected(settings: Settings, since: int, until: int) -> bool:
     """Whether the stream took in anything that the batch did not, or otherwise: only then can it know what silver does not have."""
-    corrections = DeltaTable(CORRECTIONS.path(settings.lake)).to_pyarrow_dataset()
+    corrections = lake.opened(CORRECTIONS, settings).to_pyarrow_dataset()
     return bool(corrections.head(1, filter=(arrow.field("epoch") > since) & (arrow.field("epoch") <= until)).num_rows)
 
 
