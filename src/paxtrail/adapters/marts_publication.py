@@ -56,7 +56,7 @@ def _next(name: str) -> sql.Identifier:
 def _load(connection: psycopg.Connection[Any], settings: Settings, cut: Cut, node: Mapping[str, Any]) -> bool:
     """Whether the mart differs from what is published; then it stands beside it, filled."""
     name: str = node["name"]
-    delta = DeltaTable(str(settings.lake / "gold" / name))
+    delta = DeltaTable(f"{settings.lake}/gold/{name}", storage_options=settings.storage.options)
     known = connection.execute("SELECT delta_version FROM published_marts WHERE mart = %s", (name,)).fetchone()
     if known is not None and known[0] == delta.version():
         return False
