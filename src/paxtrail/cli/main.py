@@ -33,6 +33,7 @@ COMMANDS = {
     "publish": "paxtrail.cli.publish:publish",
     "reprocess": "paxtrail.cli.reprocess:reprocess",
     "rebuild": "paxtrail.cli.rebuild:rebuild",
+    "models": "paxtrail.cli.models:models",
     "retention": "paxtrail.cli.retention:retention",
 }
 
