@@ -8,12 +8,14 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 from psycopg import sql
+from tests.druid_servers import Servers
 
 from paxtrail.adapters.postgres import Database, dsn
 from paxtrail.settings import ROOT, Settings
@@ -83,6 +85,13 @@ def kafka(settings: Settings) -> Iterator[Settings]:
     with running(broker.command(settings), lambda: broker.problem(settings), log=settings.logs / "kafka.log"):
         broker.make_topics(settings)
         yield settings
+
+
+@pytest.fixture(scope="session")
+def druid(kafka: Settings) -> Iterator[Servers]:
+    """Druid's processes, following the broker. Tests share the datasource: each counts in hours of its own."""
+    with ExitStack() as held:
+        yield Servers(kafka, held)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ PaxtrailError                 something is wrong that a person can act on; `code
 ├── Refusal                   a record is refused at the door (goes to bronze.rejects; never stops a stream)
 ├── TableLocked               another process writes this Delta table
 ├── Unavailable               a part (vault, serving store, broker) does not answer: try again later
+├── TimedOut                  a question asks for more than can be answered in its time
 ├── EpochRefused              a publication is not newer than what is served
 ├── GateRed                   a batch run failed its quality gate and is not published
 ├── ChecksFailed              what was made does not pass its own tests: nothing of it is published
@@ -43,6 +44,10 @@ class TableLocked(PaxtrailError):
 
 class Unavailable(PaxtrailError):
     code = "unavailable"
+
+
+class TimedOut(PaxtrailError):
+    code = "query_timeout"
 
 
 class EpochRefused(PaxtrailError):

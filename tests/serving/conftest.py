@@ -12,7 +12,9 @@ from paxtrail.settings import Settings
 
 @pytest.fixture
 def world(clean_postgres: Settings) -> worlds.World:
-    found = worlds.World(clean_postgres)
+    # Nobody listens there: unless a test says otherwise, Druid is away, whatever other tests of this run have started.
+    away = clean_postgres.druid.model_copy(update={"broker_port": 1})
+    found = worlds.World(clean_postgres.model_copy(update={"druid": away}))
     found.fill()
     return found
 

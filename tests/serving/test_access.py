@@ -25,10 +25,11 @@ SEALED_CLASSES = [c for c in CLASSES if c not in CLEAR]
 MAY_CALL = {
     "agent": {"profiles.read", "profiles.view", "profiles.consents", "profiles.timeline", "profiles.lookup", "profiles.batch",
               "journeys.read", "flights.read", "flights.timeline", "bags.read", "bags.timeline"},
-    "operations": {"journeys.read", "flights.read", "flights.timeline", "flights.customers", "bags.read", "bags.timeline"},
+    "operations": {"journeys.read", "flights.read", "flights.timeline", "flights.customers", "bags.read", "bags.timeline",
+                   "analytics"},
     "channel": {"profiles.read", "profiles.view", "profiles.consents", "profiles.timeline", "journeys.read", "flights.read",
                 "flights.timeline", "bags.read", "bags.timeline"},
-    "analyst": {"journeys.read", "flights.read", "flights.timeline", "bags.read", "bags.timeline"},
+    "analyst": {"journeys.read", "flights.read", "flights.timeline", "bags.read", "bags.timeline", "analytics"},
     "source": {"collect"},
 }  # fmt: skip
 MAY_CALL["supervisor"] = MAY_CALL["agent"] | {"flights.customers"}
@@ -58,6 +59,7 @@ def path_of(route: str, world: World) -> tuple[str, str, object]:
         "date": "2013-02-08",
         "airport": "EWR",
         "source": "baggage",
+        "question": "bags",
     }
     method, path = next((method, path) for name, method, path, *_ in routes.ROUTES if name == route)
     body = {"profiles.lookup": {"bag_tag": TAG}, "profiles.batch": {"ids": [customer]}, "collect": {}}.get(route)
@@ -73,8 +75,8 @@ async def test_every_role_is_answered_on_exactly_its_routes(api: Client, world: 
             purpose = "disruption" if route == "flights.customers" and role in ("supervisor", "operations") else None
             headers = world.headers(role, purpose, subject=SUBJECT)
             answer = await api.http.request(method, path, headers=headers, json=body)
-            # Whoever may send is told that an empty object is no bag message; nothing is sent.
-            admitted = 422 if route == "collect" else 200
+            # Whoever may send is told that an empty object is no bag message; nothing is sent. Druid is not up here.
+            admitted = {"collect": 422, "analytics": 503}.get(route, 200)
             assert answer.status_code in (admitted, 403), (role, route, answer.text)
             if answer.status_code == admitted:
                 answered.add(route)
@@ -86,8 +88,8 @@ async def test_every_role_is_answered_on_exactly_its_routes(api: Client, world: 
 @pytest.mark.parametrize("class_", SEALED_CLASSES)
 def test_a_sealed_value_is_seen_by_role_and_class(role: str, class_: str) -> None:
     owner, key = "a" * 32, os.urandom(KEY_BYTES)
-    scope = sorted(TABLE.roles[role].scopes)[0]
-    route = next(name for name, rule in TABLE.routes.items() if rule.scope == scope and not rule.purposes)
+    scopes = TABLE.roles[role].scopes
+    route = next(name for name, rule in TABLE.routes.items() if rule.scope in scopes and not rule.purposes)
     caller = TABLE.admit(principal(role), route, TABLE.roles[role].purposes[0])
     way = SEES[role].get(class_)
     shown = {"show": "secret-123", "mask": "•••123", "icon": {"icon": class_}, None: None}[way]

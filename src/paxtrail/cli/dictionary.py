@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -42,6 +43,7 @@ Made by `paxtrail docs` from the contracts in the code and `conf/`; do not edit 
 
 - [Tables in Delta](#tables-in-delta): the lake, bronze and silver
 - [Tables in PostgreSQL](#tables-in-postgresql): the serving store, the vault, beside the marts
+- [Datasource in Druid](#datasource-in-druid): what analysts count
 - [Events](#events): what each source may say, and the class of each field
 - [Attributes](#attributes): what is remembered of each entity
 - [Who sees what](#who-sees-what): roles, purposes, routes, classes
@@ -73,6 +75,7 @@ def dictionary(conf: Path) -> str:
         _HEAD,
         *_delta(),
         *_postgres(),
+        *_druid(conf),
         *_events(schemas),
         *_attributes(configuration.attributes(conf), schemas),
         *_rights(access.load(conf)),
@@ -160,6 +163,34 @@ def _granted(database: Database, table: str) -> str:
     rights = {role: tables.get(table) or tables.get("*") for role, tables in migrations.GRANTS[database].items()}
     given = [f"`{role}` may {right.lower()}" for role, right in rights.items() if right]
     return "; ".join(given) if given else "no role but the superuser may touch it"
+
+
+_FACTS = {
+    "__time": "hour of the event",
+    "kind": "departed, arrived, delayed, cancelled, diverted, displaced (a segment the carrier changed), bag, searched",
+    "airline": "designator",
+    "airport": "where: of departure or arrival, of the scan, where a search starts",
+    "route": "EWR-LAX",
+    "band": "delay: on_time (under 15 minutes), 15_to_59, 60_to_179, 180_or_more",
+    "custody": "custody point of a bag",
+    "cabin": "cabin, or class of the segment",
+    "channel": "web, app …",
+    "facts": "number of facts rolled up",
+    "delay_minutes": "sum of the minutes of delay reported",
+    "things": "legs; bags, by a keyed hash of the tag",
+    "persons": "persons, by a keyed hash of the token whose key lives a quarter",
+}
+
+
+def _druid(conf: Path) -> Iterator[str]:
+    schema = json.loads((conf / "druid" / "operations.json").read_text())
+    yield (
+        f"## Datasource in Druid\n\n`{schema['dataSource']}`, from `conf/druid/operations.json`, rolled up by hour. Facts come by the topic"
+        " `analytics.events`; `spark_jobs/reindex.py` makes closed hours exact. It holds no token.\n"
+    )
+    metrics = ((metric["name"], metric["type"]) for metric in schema["metricsSpec"])
+    columns = (("__time", "timestamp"), *((name, "string") for name in schema["dimensionsSpec"]["dimensions"]), *metrics)
+    yield _table(("column", "type", "what it is"), ((f"`{name}`", type_, _FACTS[name]) for name, type_ in columns))
 
 
 def _events(schemas: Schemas) -> Iterator[str]:

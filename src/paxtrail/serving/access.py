@@ -49,6 +49,8 @@ class RoleRule(_Part):
     classes: dict[str, Way]
     own_only: bool = False
     """The caller is a customer and sees only what is their own."""
+    small_counts: bool = False
+    """The caller sees counts of few persons too: an operational role."""
 
 
 class _Table(_Part):
@@ -86,6 +88,7 @@ class Caller:
     """Sealed classes this caller sees, and how."""
     internal: bool
     list_ways: dict[str, Way]
+    small_counts: bool = False
 
     @property
     def role(self) -> str:
@@ -153,6 +156,7 @@ class Access:
             ways=self._ways[principal.role],
             internal=role.classes.get("internal") == "show",
             list_ways=self._list_ways[principal.role],
+            small_counts=role.small_counts,
         )
 
 

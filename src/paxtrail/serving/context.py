@@ -11,6 +11,7 @@ from paxtrail.adapters.lanes import running
 from paxtrail.adapters.postgres import dsn
 from paxtrail.adapters.vault import AsyncVault
 from paxtrail.errors import Unavailable
+from paxtrail.serving.analytics import Analytics
 from paxtrail.serving.collect import Collect
 from paxtrail.serving.documents import Documents
 from paxtrail.serving.entities import Entities
@@ -41,6 +42,7 @@ class Serving:
     search: Search
     entities: Entities
     collect: Collect
+    analytics: Analytics
 
     async def missing(self) -> list[str]:
         """Names of the parts that do not answer now."""
@@ -57,6 +59,7 @@ class Serving:
         return [name for name, answers in found.items() if not answers]
 
     async def close(self) -> None:
+        self.analytics.close()
         await self.freshness.stop()
         await self.reads.stop()
         self.store.pool.terminate()
@@ -86,4 +89,5 @@ async def start(settings: Settings, verifier: Verifier, metrics: Metrics) -> Ser
         Search(viewing),
         Entities(viewing),
         Collect(settings, metrics),
+        Analytics(settings),
     )

@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from paxtrail.errors import BadRequest, Forbidden, NotFound, PaxtrailError, Unauthenticated, Unavailable
+from paxtrail.errors import BadRequest, Forbidden, NotFound, PaxtrailError, TimedOut, Unauthenticated, Unavailable
 
 log = logging.getLogger("paxtrail.serving")
 
@@ -49,6 +49,7 @@ STATUS: dict[str, tuple[int, str]] = {
     "headers_too_large": (431, "The request headers are too large"),
     "internal": (500, "An error on our side"),
     "unavailable": (503, "A part needed for this answer does not answer: try again"),
+    "query_timeout": (504, "The answer took too long to find: ask for less"),
 }
 RETRY_AFTER_S = 1
 _BY_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "media_type", 400: "malformed"}
@@ -86,7 +87,7 @@ def problem(
 def of(error: PaxtrailError) -> Response:
     """The problem document of an error of the tree; only errors made for callers show their text."""
     match error:
-        case Unauthenticated() | NotFound():
+        case Unauthenticated() | NotFound() | TimedOut():
             return problem(error.code)
         case Forbidden() | BadRequest():
             return problem(error.code, str(error))
@@ -126,5 +127,24 @@ def _place(location: Iterable[object]) -> str:
 _NAMES = frozenset(
     ("body", "query", "path", "namespace", "value", "pnr", "surname", "ticket", "bag_tag", "flight_date", "ids", "identifiers")
 ) | frozenset(
-    ("limit", "cursor", "customer_id", "key", "tag", "designator", "date", "airport", "ByIdentifier", "ByPnr", "ByTicket", "ByBag")
+    (
+        "limit",
+        "cursor",
+        "from",
+        "to",
+        "by",
+        "airline",
+        "airport",
+        "route",
+        "question",
+        "customer_id",
+        "key",
+        "tag",
+        "designator",
+        "date",
+        "ByIdentifier",
+        "ByPnr",
+        "ByTicket",
+        "ByBag",
+    )
 )

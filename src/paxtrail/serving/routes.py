@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from paxtrail.core import normalise
 from paxtrail.errors import BadRequest, Unauthenticated
-from paxtrail.serving import shapes
+from paxtrail.serving import analytics, shapes
 from paxtrail.serving.answers import JSON, answer
 from paxtrail.serving.context import Serving
 from paxtrail.serving.freshness import instant, now_us
@@ -30,6 +30,10 @@ Date = Annotated[str, Path(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", json_schema_
 Airport = Annotated[str, Path(pattern=r"^[A-Z]{3}$", description="Departure airport.")]
 Source = Annotated[str, Path(pattern=r"^[a-z]{1,40}$", description="A source, as the topics and the dictionary name it.")]
 Limit = Annotated[int, Query(ge=1, le=200, description="How many at most.")]
+Question = Annotated[Literal["punctuality", "disruptions", "bags", "searches"], Path(description="What is asked.")]
+_HOUR = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}$"
+From = Annotated[str | None, Query(alias="from", pattern=_HOUR, description="First hour, UTC; 24 hours before `to` if left out.")]
+To = Annotated[str | None, Query(alias="to", pattern=_HOUR, description="Hour after the last one, UTC; the next one if left out.")]
 Cursor = Annotated[str | None, Query(max_length=400, pattern=r"^[A-Za-z0-9_-]+$", description="`next` of the page before.")]
 
 
@@ -223,6 +227,28 @@ async def collect(request: Request, source: Source) -> Response:
     return await _serving(request).collect.take(asked, source, request)
 
 
+# -- questions of analysts ---------------------------------------------------------------------------------------------------------
+
+
+async def ask(
+    request: Request,
+    question: Question,
+    since: From = None,
+    until: To = None,
+    by: Annotated[str, Query(pattern=r"^([a-z]+(,[a-z]+){0,2})?$", description="Up to three names to group by, with commas.")] = "",
+    airline: Annotated[str | None, Query(pattern=r"^[A-Z0-9]{2,3}$")] = None,
+    airport: Annotated[str | None, Query(pattern=r"^[A-Z]{3}$")] = None,
+    route: Annotated[str | None, Query(pattern=r"^[A-Z]{3}-[A-Z]{3}$", description="EWR-LAX.")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000, description="How many rows at most.")] = 100,
+) -> Response:
+    """Counts by whole hours: punctuality, disruptions, bags by custody point, searches. Small counts of persons are null."""
+    asked = _asked(request)
+    only = {name: value for name, value in (("airline", airline), ("airport", airport), ("route", route)) if value is not None}
+    groups = tuple(by.split(",")) if by else ()
+    found = await _serving(request).analytics.answer(asked, question, analytics.period(since, until, asked.at, groups, only, limit))
+    return _answer(request, asked, found)
+
+
 # -- health ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -270,6 +296,7 @@ ROUTES: tuple[tuple[str, str, str, Callable[..., Any], str], ...] = (
     ("bags.read", "GET", "/v1/bags/{tag}", read_bag, "Bag"),
     ("bags.timeline", "GET", "/v1/bags/{tag}/timeline", bag_timeline, "Timeline"),
     ("collect", "POST", "/v1/collect/{source}", collect, "Collected"),
+    ("analytics", "GET", "/v1/analytics/{question}", ask, "Counts"),
     ("health.live", "GET", "/health/live", live, ""),
     ("health.ready", "GET", "/health/ready", ready, ""),
     ("health.freshness", "GET", "/health/freshness", freshness, "FreshnessAnswer"),

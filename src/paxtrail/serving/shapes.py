@@ -156,6 +156,17 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         " `refused`: not sent; correct it. `kept`: a fault of ours; sent, refused at the door and kept there: nothing to do.",
     ),
     "CollectedNone": {"allOf": [_ref("Problem"), _object(_COLLECTED)]},
+    "Counts": _object(
+        {
+            "question": _TEXT,
+            "from": _TEXT,
+            "to": _TEXT,
+            "by": _list(_TEXT),
+            "rows": _list({"type": "object", "additionalProperties": {"type": ["string", "number", "null"]}}),
+            "suppressed": {"type": "integer", "description": "Rows whose counts of fewer than ten persons were taken out (null)."},
+            **_MOMENT,
+        }
+    ),
     "Timeline": _object(
         {"items": _list(_object({"event_id": _TEXT, "at": _TEXT, "type": _TEXT, "brief": {"type": "object"}})), **_MOMENT},
         {"customer_id": _ID, "flight": _TEXT, "bag": _TEXT, "next": _TEXT, "withheld": _WITHHELD},
@@ -181,6 +192,7 @@ _STATUSES = {
 _MORE = {
     "profiles.lookup": {409: "More than ten matches", 413: "Body too large", 415: "Not JSON"},
     "profiles.batch": {413: "Body too large", 415: "Not JSON"},
+    "analytics": {504: "Took too long: ask for less"},
     "collect": {408: "Too slow", 413: "Request or record too large", 415: "Media type not taken"},
 }
 _EVENT = {"type": "object", "description": "A CloudEvent 1.0 in structured mode.", "properties": {"specversion": {"const": "1.0"}}}

@@ -1,0 +1,227 @@
+"""Questions to Druid: a closed list, with time range, grouping, filters and limit; small counts of persons are kept back.
+
+Whatever goes wrong with Druid ends here: 503 while it is away, 504 when a query takes too long. Nothing else of the API needs it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import requests
+from pydruid.db import connect
+from pydruid.db.exceptions import Error as DruidError
+
+from paxtrail.errors import BadRequest, TimedOut, Unavailable
+from paxtrail.serving.freshness import instant
+from paxtrail.serving.viewing import Asked
+from paxtrail.settings import Settings
+
+log = logging.getLogger("paxtrail.serving")
+
+SMALLEST = 10
+"""Counts of fewer persons are shown to operational roles only."""
+HOUR = 3_600_000_000
+"""µs."""
+LONGEST = 92 * 24 * HOUR
+DIMENSIONS = {
+    "hour": "__time", "airline": "airline", "airport": "airport", "route": "route", "custody": "custody", "cabin": "cabin",
+    "channel": "channel",
+}  # fmt: skip
+_QUEUED = 8
+"""Queries that may wait for each one that runs; more are told to come back."""
+
+
+def _flights(kind: str, *, band: str = "") -> str:
+    return f"APPROX_COUNT_DISTINCT_DS_THETA(things) FILTER (WHERE kind = '{kind}'{f' AND band = {band!r}' if band else ''})"
+
+
+def _delay(kind: str) -> str:
+    return f"SUM(delay_minutes) FILTER (WHERE kind = '{kind}') * 1.0 / SUM(facts) FILTER (WHERE kind = '{kind}' AND band IS NOT NULL)"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """`measures`: name to SQL, the first orders the rows. `persons`: measures that count persons, hidden where `counted` is too small."""
+
+    about: str
+    kinds: tuple[str, ...]
+    by: tuple[str, ...]
+    measures: Mapping[str, str]
+    counted: str = ""
+    persons: tuple[str, ...] = ()
+
+
+QUESTIONS: dict[str, Question] = {
+    "punctuality": Question(
+        "Flights that departed and arrived, how many within 15 minutes of their schedule, and the mean delay reported.",
+        ("departed", "arrived"),
+        ("hour", "airline", "airport", "route"),
+        {
+            "departures": _flights("departed"),
+            "departures_on_time": _flights("departed", band="on_time"),
+            "departure_delay_minutes": _delay("departed"),
+            "arrivals": _flights("arrived"),
+            "arrivals_on_time": _flights("arrived", band="on_time"),
+            "arrival_delay_minutes": _delay("arrived"),
+        },
+    ),
+    "disruptions": Question(
+        "Flights cancelled, diverted or expected to leave 15 minutes late or later, and travellers whose segment the carrier changed.",
+        ("cancelled", "diverted", "delayed", "displaced"),
+        ("hour", "airline", "airport", "route"),
+        {
+            "cancelled": _flights("cancelled"),
+            "diverted": _flights("diverted"),
+            "delayed": _flights("delayed"),
+            "travellers": "APPROX_COUNT_DISTINCT_DS_THETA(persons) FILTER (WHERE kind = 'displaced')",
+        },
+        "travellers",
+        ("travellers",),
+    ),
+    "bags": Question(
+        "Bags seen at each custody point, and scans of them.",
+        ("bag",),
+        ("hour", "airline", "airport", "custody"),
+        {"bags": "APPROX_COUNT_DISTINCT_DS_THETA(things)", "scans": "SUM(facts)"},
+    ),
+    "searches": Question(
+        "Searches for flights, and persons who searched.",
+        ("searched",),
+        ("hour", "airport", "route", "cabin", "channel"),
+        {"searches": "SUM(facts)", "persons": "APPROX_COUNT_DISTINCT_DS_THETA(persons)"},
+        "persons",
+        # Whoever searches is a person: the number of searches says as much as the number of those who searched.
+        ("searches", "persons"),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Whole hours [since, until) in µs UTC, what to group by, equal-to filters by dimension, and how many rows."""
+
+    since: int
+    until: int
+    by: tuple[str, ...]
+    only: Mapping[str, str]
+    limit: int
+
+
+def period(since: str | None, until: str | None, now: int, by: tuple[str, ...], only: Mapping[str, str], limit: int) -> Range:
+    """The range that texts of hours (2026-11-22T10) name: by default the 24 hours that end with the current one."""
+    try:
+        end = _micros(until) if until else (now // HOUR + 1) * HOUR
+        begin = _micros(since) if since else end - 24 * HOUR
+    except ValueError:
+        raise BadRequest("invalid", "no such hour") from None
+    return Range(begin, end, by, only, limit)
+
+
+def _micros(hour: str) -> int:
+    return int(datetime.strptime(hour, "%Y-%m-%dT%H").replace(tzinfo=UTC).timestamp()) * 1_000_000
+
+
+class Analytics:
+    """Asks Druid's broker in threads, a few queries at once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings.druid
+        self._threads = ThreadPoolExecutor(settings.druid.queries, thread_name_prefix="druid")
+        self._open = 0
+
+    async def answer(self, asked: Asked, name: str, wanted: Range) -> dict[str, Any]:
+        """Rows of a question as this caller may see them; BadRequest where range or grouping are not allowed."""
+        question = QUESTIONS[name]
+        _check(question, wanted)
+        rows = await self._ask(*statement(question, wanted))
+        hidden = 0 if asked.caller.small_counts else suppress(question, rows)
+        return {
+            "question": name,
+            "from": instant(wanted.since),
+            "to": instant(wanted.until),
+            "by": list(wanted.by),
+            "rows": rows,
+            "suppressed": hidden,
+        }
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _ask(self, query: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+        if self._open >= _QUEUED * self._settings.queries:
+            raise Unavailable("too many queries are waiting")
+        self._open += 1
+        asked = self._threads.submit(self._query, query, parameters)
+        asked.add_done_callback(lambda _: self._done(loop))
+        loop = asyncio.get_running_loop()
+        try:
+            # Druid ends a query itself after its time; this is for a broker that does not answer at all.
+            return await asyncio.wait_for(asyncio.wrap_future(asked), self._settings.timeout_ms / 1000 + 1)
+        except TimeoutError:
+            raise TimedOut("the query took too long: ask for fewer hours or groups") from None
+
+    def _done(self, loop: asyncio.AbstractEventLoop) -> None:
+        def less() -> None:
+            self._open -= 1
+
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(less)
+
+    def _query(self, query: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+        context = {"timeout": self._settings.timeout_ms, "useApproximateTopN": False}
+        # No proxy of the environment stands between the API and its broker.
+        connection = connect(self._settings.broker_host, self._settings.broker_port, context=context, proxies={"http": None, "https": None})
+        try:
+            return [row._asdict() for row in connection.cursor().execute(query, parameters).fetchall()]
+        except (requests.RequestException, DruidError, KeyError, ValueError) as error:
+            text = str(error)
+            if "timed out" in text or "TIMEOUT" in text or "timeout" in text.lower():
+                raise TimedOut("the query took too long: ask for fewer hours or groups") from None
+            # Texts of Druid repeat the query, and with it what was asked.
+            log.warning("Druid did not answer a question: %s", type(error).__name__)
+            raise Unavailable("Druid does not answer") from None
+        finally:
+            connection.close()
+
+
+def statement(question: Question, wanted: Range) -> tuple[str, dict[str, Any]]:
+    """SQL with named parameters. Only names of this module stand in its text; whatever a caller sent is bound."""
+    groups = [f'{DIMENSIONS[name]} AS "{name}"' for name in wanted.by]
+    measures = [f'{sql} AS "{name}"' for name, sql in question.measures.items()]
+    kinds = ", ".join(f"'{kind}'" for kind in question.kinds)
+    only = "".join(f" AND {DIMENSIONS[name]} = %({name})s" for name in wanted.only)
+    first = next(iter(question.measures))
+    order = '"hour" DESC, ' if "hour" in wanted.by else ""
+    text = (
+        f"SELECT {', '.join([*groups, *measures])} FROM operations WHERE __time >= MILLIS_TO_TIMESTAMP(%(since)s)"
+        f" AND __time < MILLIS_TO_TIMESTAMP(%(until)s) AND kind IN ({kinds}){only}"
+        + (f" GROUP BY {', '.join(DIMENSIONS[name] for name in wanted.by)}" if wanted.by else "")
+        + (f' ORDER BY {order}"{first}" DESC' if wanted.by else "")
+        + " LIMIT %(limit)s"
+    )
+    return text, {"since": wanted.since // 1000, "until": wanted.until // 1000, "limit": wanted.limit, **wanted.only}
+
+
+def suppress(question: Question, rows: Sequence[dict[str, Any]]) -> int:
+    """Number of rows whose counts of persons were taken out, because they are of fewer than SMALLEST persons; 0 stays 0."""
+    hidden = 0
+    for row in rows:
+        if question.counted and 0 < (row[question.counted] or 0) < SMALLEST:
+            row.update(dict.fromkeys(question.persons))
+            hidden += 1
+    return hidden
+
+
+def _check(question: Question, wanted: Range) -> None:
+    if not wanted.since < wanted.until <= wanted.since + LONGEST:
+        raise BadRequest("invalid", f"from must lie before to, by at most {LONGEST // (24 * HOUR)} days")
+    if refused := sorted(({*wanted.by} | {*wanted.only}) - {*question.by}):
+        raise BadRequest("invalid", f"this question knows {', '.join(question.by)}; not {refused[0]}")
+    if len({*wanted.by}) != len(wanted.by):
+        raise BadRequest("invalid", "a grouping is named twice")

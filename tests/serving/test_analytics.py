@@ -1,0 +1,164 @@
+"""Questions to Druid through the API: who may ask, what is counted, what is kept back, and what happens while Druid is away."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+from tests.druid_servers import HOUR, Servers, an_hour
+from tests.serving.world import Client, World, client
+
+from paxtrail.adapters.druid import TOPIC, Druid
+from paxtrail.serving import analytics
+from paxtrail.stack.processes import await_ready
+
+AT = an_hour(20)
+"""The hour these tests count in; the next ones are theirs too."""
+
+
+def text(at: int) -> str:
+    return datetime.fromtimestamp(at / 1e6, UTC).strftime("%Y-%m-%dT%H")
+
+
+def fact(kind: str, hour: int = 0, **more: Any) -> dict[str, Any]:
+    return {"time": (AT + hour * HOUR) // 1000, "kind": kind, "airline": "UA", "airport": "EWR", "route": "EWR-LAX", **more}
+
+
+def flight(kind: str, number: int, minutes: int | None = None, **more: Any) -> dict[str, Any]:
+    band: dict[str, Any] = {} if minutes is None else {"delay_minutes": minutes, "band": "on_time" if minutes < 15 else "15_to_59"}
+    return fact(kind, thing=f"UA{number}/2026-11-02/EWR", **band, **more)
+
+
+FACTS = [
+    *(flight("departed", n, 10 * n) for n in range(1, 4)),
+    flight("departed", 1, 10),  # told again
+    flight("arrived", 7, 3, airport="LAX"),
+    flight("cancelled", 8),
+    flight("delayed", 9, 45, airport="JFK"),
+    *(fact("displaced", person=f"{n:032x}") for n in range(12)),
+    *(fact("displaced", person=f"{n:032x}", airport="JFK") for n in range(9)),
+    *(fact("bag", custody="loaded", thing=f"b{n}") for n in range(3)),
+    fact("bag", custody="rushed", thing="b1"),
+    *(fact("searched", hour=1, person=f"{n % 10:032x}", channel="web", cabin="Y") for n in range(15)),
+    *(fact("searched", hour=1, person=f"{n:032x}", channel="app", cabin="Y") for n in range(9)),
+]
+
+
+@pytest.fixture(scope="module")
+def counted(druid: Servers) -> Servers:
+    """Druid with the facts of this module."""
+    producer = Producer({"bootstrap.servers": druid.settings.kafka.brokers})
+    for one in FACTS:
+        producer.produce(TOPIC, json.dumps(one).encode())
+    producer.flush()
+
+    def problem() -> str:
+        where = f"__time >= MILLIS_TO_TIMESTAMP({AT // 1000}) AND __time < MILLIS_TO_TIMESTAMP({(AT + 2 * HOUR) // 1000})"
+        (row,) = Druid(druid.settings).sql(f"SELECT SUM(facts) AS facts FROM operations WHERE {where}")
+        return "" if row["facts"] == len(FACTS) else f"{row['facts']} of {len(FACTS)}"
+
+    await_ready(lambda: _tried(problem), seconds=120)
+    return druid
+
+
+def _tried(problem: Any) -> str:
+    try:
+        return str(problem())
+    except Exception as error:
+        return type(error).__name__
+
+
+@pytest.fixture
+async def asking(world: World, counted: Servers) -> AsyncIterator[Client]:
+    world.settings = world.settings.model_copy(update={"druid": counted.settings.druid})
+    async with client(world) as found:
+        yield found
+
+
+async def rows(asking: Client, question: str, role: str = "operations", **more: str) -> list[dict[str, Any]]:
+    parameters = "&".join(f"{name}={value}" for name, value in {"from": text(AT), "to": text(AT + 2 * HOUR), **more}.items())
+    answer = await asking.get(f"/v1/analytics/{question}?{parameters}", role)
+    assert answer.status_code == 200, answer.text
+    found: list[dict[str, Any]] = answer.json()["rows"]
+    return found
+
+
+async def test_flights_are_counted_once_however_often_they_are_told(asking: Client) -> None:
+    found = {row["airport"]: row for row in await rows(asking, "punctuality", "analyst", by="airport")}
+    assert found["EWR"] | {"departure_delay_minutes": 0} == {
+        "airport": "EWR", "departures": 3, "departures_on_time": 1, "departure_delay_minutes": 0,
+        "arrivals": 0, "arrivals_on_time": 0, "arrival_delay_minutes": None,
+    }  # fmt: skip
+    assert found["EWR"]["departure_delay_minutes"] == pytest.approx((10 + 20 + 30 + 10) / 4)
+    assert (found["LAX"]["arrivals"], found["LAX"]["arrivals_on_time"]) == (1, 1)
+
+
+async def test_few_travellers_are_shown_to_operations_only_and_flights_to_all(asking: Client) -> None:
+    for role, few in (("operations", 9), ("analyst", None)):
+        found = {row["airport"]: row for row in await rows(asking, "disruptions", role, by="airport")}
+        assert (found["EWR"]["cancelled"], found["EWR"]["travellers"]) == (1, 12)
+        assert (found["JFK"]["delayed"], found["JFK"]["travellers"]) == (1, few)
+    answer = await asking.get(f"/v1/analytics/disruptions?from={text(AT)}&to={text(AT + HOUR)}&by=airport", "analyst")
+    assert answer.json()["suppressed"] == 1
+
+
+async def test_a_small_group_of_searchers_shows_no_number_of_searches_either(asking: Client) -> None:
+    found = await rows(asking, "searches", "analyst", by="channel,hour")
+    shown = {row["channel"]: (row["searches"], row["persons"]) for row in found}
+    assert shown == {"web": (15, 10), "app": (None, None)}
+    assert {row["hour"] for row in found} == {datetime.fromtimestamp((AT + HOUR) / 1e6, UTC).strftime("%Y-%m-%dT%H:00:00.000Z")}
+
+
+async def test_bags_are_counted_at_each_custody_point_and_filters_hold(asking: Client) -> None:
+    found = {row["custody"]: (row["bags"], row["scans"]) for row in await rows(asking, "bags", by="custody", airport="EWR")}
+    assert found == {"loaded": (3, 3), "rushed": (1, 1)}
+    assert await rows(asking, "bags", by="custody", airport="ORD") == []
+    assert len(await rows(asking, "bags", by="custody", limit="1")) == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("by=seat", 422),
+        ("by=airport,airport", 422),
+        ("from=2026-11-22T10&to=2026-11-22T10", 422),
+        ("from=2020-01-01T00&to=2026-01-01T00", 422),
+        ("from=2026-13-01T00", 422),
+        ("airport=EWR'%20OR%201", 422),
+        ("limit=5000", 422),
+        ("person=1", 422),
+    ],
+)
+async def test_what_may_not_be_asked_is_refused(api: Client, query: str, status: int) -> None:
+    assert (await api.get(f"/v1/analytics/bags?{query}", "analyst")).status_code == status
+    assert (await api.get("/v1/analytics/customers", "analyst")).status_code == 422
+
+
+async def test_while_druid_is_away_questions_wait_and_profiles_do_not(api: Client, world: World) -> None:
+    answer = await api.get("/v1/analytics/punctuality", "analyst")
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "unavailable", "1")
+    assert (await api.get(f"/v1/profiles/{world.customer()}")).status_code == 200
+    assert (await api.http.get("/health/ready")).status_code == 200
+
+
+async def test_a_broker_that_never_answers_is_given_up(world: World) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        druid = world.settings.druid.model_copy(update={"broker_port": silent.getsockname()[1], "timeout_ms": 50})
+        world.settings = world.settings.model_copy(update={"druid": druid})
+        async with client(world) as asked:
+            answer = await asked.get("/v1/analytics/punctuality", "analyst")
+            assert (answer.status_code, answer.json()["code"]) == (504, "query_timeout")
+            assert (await asked.get(f"/v1/profiles/{world.customer()}")).status_code == 200
+
+
+def test_nothing_that_a_caller_sent_stands_in_the_text_of_a_query() -> None:
+    for question in analytics.QUESTIONS.values():
+        sql, parameters = analytics.statement(question, analytics.Range(0, HOUR, question.by, {"airport": "EWR"}, 7))
+        assert "EWR" not in sql and parameters == {"since": 0, "until": 3_600_000, "limit": 7, "airport": "EWR"}
