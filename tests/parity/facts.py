@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -34,6 +35,10 @@ Counted = dict[tuple[int, str, str], tuple[int, int, int, int]]
 
 def now() -> int:
     return time.time_ns() // 1000
+
+
+def hour_of(at: int) -> datetime:
+    return datetime.fromtimestamp(at / 1e6, UTC)
 
 
 class World:
