@@ -104,7 +104,7 @@ class Probes:
             self._send()
             due += _PROBE_S
         self._producer.flush(30)
-        watcher.join(60)
+        watcher.join(timeout=60)
         self._stop.set()
         if len(self._seen) < len(self._sent):
             raise Unavailable(f"Druid counted {len(self._seen)} of {len(self._sent)} probes")
