@@ -20,7 +20,6 @@ from paxtrail.adapters.silver_events import take_in
 from paxtrail.errors import Unavailable
 from paxtrail.settings import Settings
 from paxtrail.stack.processes import await_ready
-from paxtrail.tables import bronze
 from paxtrail.tables.silver import EVENTS
 from paxtrail.transforms import analytics as transform
 
@@ -68,7 +67,7 @@ class World:
 
     def stream(self) -> None:
         """The stream of facts, until everything that is there now is sent."""
-        rows = self.spark.readStream.format("delta").option("skipChangeCommits", "true").load(bronze.EVENTS.path(self.settings.lake))
+        rows = self.spark.readStream.format("delta").option("skipChangeCommits", "true").load(analytics.lanes(self.settings)["main"])
         writer = rows.writeStream.foreachBatch(analytics.to_kafka(self.settings, "main", now))
         place = str(analytics.checkpoint(self.settings, "main"))
         writer.option("checkpointLocation", place).trigger(availableNow=True).start().awaitTermination()
