@@ -162,7 +162,7 @@ def _beside(action: Callable[[], Any], found: list[Any]) -> threading.Thread:
         except BaseException as error:
             found.append(error)
 
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     return thread
 
@@ -196,9 +196,9 @@ def test_lanes_that_link_the_same_new_tokens_wait_and_never_deadlock(two_lanes: 
 def test_a_cut_gets_in_between_lanes_that_always_have_a_micro_batch(two_lanes: Settings) -> None:
     found: list[Any] = []
     with (
-        psycopg.connect(dsn(two_lanes, "serving", "stream")) as one,
-        psycopg.connect(dsn(two_lanes, "serving", "stream")) as other,
         psycopg.connect(dsn(two_lanes, "serving", "batch"), autocommit=True) as batch,
+        psycopg.connect(dsn(two_lanes, "serving", "stream")) as other,
+        psycopg.connect(dsn(two_lanes, "serving", "stream")) as one,
     ):
         assert current_epoch(one.cursor()) == 1
         cut = _beside(lambda: open_cut(batch, two_lanes, "a").epoch, found)
