@@ -36,6 +36,7 @@ def test_airline_text_gets_one_spelling(text: str, cleaned: str) -> None:
 
 
 def test_the_lexicon_reads_language_only() -> None:
+    assert plain("when does it leave to MIA, from SAD-MAD?").split() == ["when", "does", "it", "leave", "to", ",", "from", "?"]
     assert plain("@GreatAir LOVE http://bad.example/awful 😀 &amp; more").split() == ["LOVE", "😀", "&", "more"]
 
 

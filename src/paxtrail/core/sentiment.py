@@ -84,11 +84,12 @@ _WORD = re.compile(r"[^\W\d_][\w']*")
 
 
 def plain(text: str) -> str:
-    """The text without what is not language: links, addresses, handles, mark-up; capitals and emoji stay, for the lexicon."""
+    """The text without what is not language: links, addresses, handles, mark-up, airport codes (MIA is no "missing in action");
+    capitals and emoji stay, for the lexicon."""
     text = html.unescape(text[:LONGEST]).replace("’", "'").replace("‘", "'").replace("“", '"').replace("”", '"')
     for pattern in (_URL, _EMAIL, _HANDLE):
         text = pattern.sub(" ", text)
-    return text
+    return _AIRPORT.sub(r"\1 ", _ROUTE.sub(" ", text))
 
 
 def clean(text: str) -> str:
