@@ -37,6 +37,7 @@ class Postgres(_Part):
     catalog_database: str
     """Which tables there are, for SQL by name: the metastore that Spark's sessions share."""
     marts_database: str
+    airflow_database: str
     sslmode: str
 
 
@@ -120,6 +121,13 @@ class Models(_Part):
     artifacts: str
 
 
+class Airflow(_Part):
+    """Where its API and pages are."""
+
+    host: str
+    port: int
+
+
 class Settings(_Part):
     """All values of one environment. `home` holds everything that is written; it may be anywhere."""
 
@@ -138,6 +146,7 @@ class Settings(_Part):
     relay: Relay
     bridge: Bridge
     druid: Druid
+    airflow: Airflow
     models: Models
 
     @property

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 from typing import Any
 
 import yaml
 
 from paxtrail.settings import ROOT, Settings
-from paxtrail.stack.parts import CORE, NAMES, PARTS
+from paxtrail.stack import airflow
+from paxtrail.stack.parts import AIRFLOW, CORE, NAMES, PARTS
 
 
 def _compose() -> dict[str, Any]:
@@ -63,6 +65,25 @@ def test_containers_run_the_programs_of_the_local_stack() -> None:
             assert part.program is not None
             local = [word.removeprefix(f"{ROOT}/") for word in part.program(settings)[1:]]
             assert _compose()["services"][part.name]["command"].split()[1:] == local
+
+
+def test_containers_of_airflow_run_its_programs_on_the_same_values() -> None:
+    services = _compose()["services"]
+    configuration = configparser.ConfigParser(interpolation=None)
+    configuration.read(ROOT / "conf" / "airflow" / "airflow.cfg")
+    settings = Settings.load("local")
+    local = {name.removesuffix("_CMD") for name in airflow.environment(settings)}
+    for part in PARTS:
+        if part.group == AIRFLOW:
+            service = services[part.name]
+            assert service["command"].rstrip('"').endswith(" ".join(("airflow", *airflow.ARGUMENTS[part.name]))), part.name
+            # The image has Spark; the password is made at first start; all else is given, and nothing that the file says is said twice.
+            given = {name for name in service["environment"] if name.startswith(("AIRFLOW", "SPARK"))}
+            assert local - given == {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE", "SPARK_HOME", "PYSPARK_PYTHON", "PATH"}
+            assert given <= local
+            said = {f"AIRFLOW__{section}__{key}".upper() for section in configuration.sections() for key in configuration[section]}
+            assert not said & given
+            assert service["environment"]["AIRFLOW_CONN_SPARK"] == airflow.environment(settings)["AIRFLOW_CONN_SPARK"]
 
 
 def test_the_image_of_a_server_has_the_version_that_runs_locally() -> None:

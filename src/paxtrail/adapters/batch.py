@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 import psycopg
+from psycopg.rows import dict_row
 
 from paxtrail.adapters import configuration, lake, postgres, quality, silver
 from paxtrail.adapters.cuts import open_cut
@@ -16,6 +17,7 @@ from paxtrail.adapters.silver_events import take_in
 from paxtrail.adapters.silver_links import connect
 from paxtrail.adapters.silver_outcomes import conclude
 from paxtrail.adapters.silver_states import fold_states
+from paxtrail.errors import NotFound
 from paxtrail.settings import Settings
 
 
@@ -55,3 +57,20 @@ def publish(settings: Settings, run_id: str, *, rebuild: bool = False) -> dict[s
     for one in counts.values():
         total.add(one)
     return {"run": run_id, "epoch": run.epoch, **asdict(total), "by": {name: asdict(one) for name, one in counts.items()}}
+
+
+def differences(settings: Settings, run_id: str) -> dict[str, Any]:
+    """What the publication of a run counted, by entity and in sum, as kept: however often it was killed and started again.
+
+    NotFound where the run has published nothing.
+    """
+    with psycopg.connect(postgres.dsn(settings, "serving", "batch"), autocommit=True, row_factory=dict_row) as connection:
+        rows = connection.execute(
+            "SELECT entity, sum(p.published)::bigint AS published, sum(healed)::bigint AS healed, sum(redefined)::bigint AS redefined,"
+            " sum(drifted)::bigint AS drifted FROM cuts JOIN publication_counts p USING (epoch) WHERE run_id = %s GROUP BY entity",
+            (run_id,),
+        ).fetchall()
+    if not rows:
+        raise NotFound(f"run {run_id} has published nothing: paxtrail publish --run {run_id}")
+    by = {row.pop("entity"): row for row in rows}
+    return {"run": run_id, **{name: sum(row[name] for row in rows) for name in rows[0]}, "by": by}

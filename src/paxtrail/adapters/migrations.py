@@ -1,4 +1,4 @@
-"""Databases, roles, tables, hash partitions and grants of serving store, vault, catalogue and marts; running it again changes nothing."""
+"""Databases, roles, tables and grants of serving store, vault, catalogue, marts and Airflow; running it again changes nothing."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ GRANTS: dict[Database, dict[Role, dict[str, str]]] = {
     },
     "catalog": {"catalog": {"*": "ALL"}},
     "marts": {"batch": {"*": "ALL"}, "analyst": {"*": "SELECT"}},
+    "airflow": {"airflow": {"*": "ALL"}},
 }
-_OWNERS: dict[Database, Role] = {"catalog": "catalog", "marts": "batch"}
+_OWNERS: dict[Database, Role] = {"catalog": "catalog", "marts": "batch", "airflow": "airflow"}
 """Who makes tables of its own in a database."""
 _ANALYST_SECONDS = 60
 _SEQUENCES = {"stream": ("version_seq", "outbox_id_seq"), "batch": ("version_seq", "outbox_id_seq"), "api": ("version_seq",)}
@@ -108,6 +109,8 @@ def _grants(connection: psycopg.Connection, database: Database) -> None:
             parent = table.rsplit("_p", 1)[0] if table.rsplit("_p", 1)[-1].isdigit() else table
             if right := rights.get(parent) or rights.get("*"):
                 connection.execute(sql.SQL("GRANT {} ON {} TO {}").format(sql.SQL(right), sql.Identifier(table), grantee))
+        if role == owner:
+            connection.execute(sql.SQL("GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {}").format(grantee))
         if database == "serving":
             for sequence in _SEQUENCES.get(role, ()):
                 connection.execute(sql.SQL("GRANT USAGE, SELECT ON SEQUENCE {} TO {}").format(sql.Identifier(sequence), grantee))

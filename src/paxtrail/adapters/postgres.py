@@ -11,9 +11,9 @@ from urllib.parse import quote
 from paxtrail.errors import ConfigurationError
 from paxtrail.settings import Settings
 
-Role = Literal["stream", "batch", "api", "relay", "catalog", "analyst", "postgres"]
-Database = Literal["serving", "vault", "catalog", "marts", "postgres"]
-ROLES: tuple[Role, ...] = ("stream", "batch", "api", "relay", "catalog", "analyst")
+Role = Literal["stream", "batch", "api", "relay", "catalog", "analyst", "airflow", "postgres"]
+Database = Literal["serving", "vault", "catalog", "marts", "airflow", "postgres"]
+ROLES: tuple[Role, ...] = ("stream", "batch", "api", "relay", "catalog", "analyst", "airflow")
 
 
 def dsn(settings: Settings, database: Database = "serving", role: Role = "stream") -> str:
@@ -37,11 +37,11 @@ def password(settings: Settings, role: Role) -> str:
     if not file.exists():
         if settings.env != "local":
             raise ConfigurationError(f"no password for the PostgreSQL role {role}: set {variable} or write {file}")
-        _write_once(file, secrets.token_urlsafe(24))
+        write_once(file, secrets.token_urlsafe(24))
     return file.read_text().strip()
 
 
-def _write_once(file: Path, text: str) -> None:
+def write_once(file: Path, text: str) -> None:
     """A file of mode 0600 appears whole or not at all; of two writers at once the first one wins."""
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}")

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import click
 
+from paxtrail.adapters.spark import write_defaults
 from paxtrail.settings import Settings
 from paxtrail.stack import broker, postgresql
 from paxtrail.stack.parts import CORE
@@ -90,7 +91,9 @@ def down(parts: tuple[str, ...]) -> None:
 
 @click.command()
 def provision() -> None:
-    """Make databases, roles, tables and topics on servers that run elsewhere (containers, production). Repeating it changes nothing.
+    """Make databases, roles, tables and topics on servers that run elsewhere (containers, production), and Spark's defaults.
+
+    Repeating it changes nothing.
 
     Needs the superuser's password in PAXTRAIL_PASSWORD_POSTGRES.
 
@@ -100,4 +103,5 @@ def provision() -> None:
     settings = Settings.load()
     postgresql.settle(settings)
     broker.make_topics(settings)
+    write_defaults(settings)
     click.echo("databases, roles, tables and topics are there")

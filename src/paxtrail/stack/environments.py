@@ -29,6 +29,19 @@ def program(name: str, command: str) -> Path:
     return folder / "bin" / command
 
 
+def installed(name: str, command: str) -> Path:
+    """Path of a program of the environment; FileNotFoundError if nobody has installed it."""
+    folder = _folder(name)
+    if not (folder / _DONE).exists():
+        raise FileNotFoundError(folder)
+    return folder / "bin" / command
+
+
+def version(name: str) -> str:
+    """Changes whenever the pins do."""
+    return _folder(name).name
+
+
 def _pins(name: str) -> Path:
     return ROOT / "conf" / "requirements" / f"{name}.txt"
 

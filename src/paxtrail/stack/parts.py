@@ -13,10 +13,11 @@ from paxtrail.adapters import bridge
 from paxtrail.adapters.lanes import part_name, running
 from paxtrail.errors import NotFound
 from paxtrail.settings import ROOT, Settings
-from paxtrail.stack import broker, druid, postgresql
+from paxtrail.stack import airflow, broker, druid, postgresql
 
 CORE = "core"
 DRUID = "druid"
+AIRFLOW = "airflow"
 STREAM = "stream"
 _EVENTS = str(ROOT / "streaming" / "events.py")
 
@@ -27,7 +28,8 @@ class Part:
 
     `problem` says why the part is of no use yet, given the pid that is supervised; empty = healthy. `settle` runs once the
     program answers and before the next part starts. Parts of a `group` other than CORE start only when the part or its group is
-    named. `environment` goes over the variables that every program gets.
+    named. `environment` goes over the variables that every program gets. `whole_group`: the signal to stop goes to the program's
+    children too, of which it does not take care itself.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Part:
     seconds: float = 60
     group: str = CORE
     environment: Callable[[Settings], dict[str, str]] = lambda _: {}
+    whole_group: bool = False
 
 
 def _postgres_address(settings: Settings) -> str:
@@ -100,6 +103,23 @@ def _druid(role: str, *ports: str, problem: Callable[[Settings, int], str] = dru
         ports=listens,
         seconds=180,
         group=DRUID,
+    )
+
+
+def _airflow(name: str) -> Part:
+    """One of Airflow's processes; the first brings its database up to date."""
+    first = name == "airflow"
+    return Part(
+        name,
+        airflow.url,
+        program=airflow.command(name),
+        problem=airflow.problem(name),
+        prepare=airflow.prepare if first else lambda _: None,
+        ports=lambda settings: (settings.airflow.port,) if first else (),
+        seconds=240,
+        group=AIRFLOW,
+        environment=airflow.environment,
+        whole_group=True,
     )
 
 
@@ -172,6 +192,9 @@ PARTS: tuple[Part, ...] = (
         seconds=180,
         group=DRUID,
     ),
+    _airflow("airflow"),
+    _airflow("scheduler"),
+    _airflow("processor"),
 )
 NAMES = tuple(part.name for part in PARTS)
 GROUPS = tuple(dict.fromkeys(part.group for part in PARTS))

@@ -23,6 +23,7 @@ _LISTEN = (
     ("druid", "historical_port"),
     ("druid", "broker_port"),
     ("druid", "indexer_port"),
+    ("airflow", "port"),
 )
 """Settings that say where a part listens, in the order of --port-base; a new part's ports go to the end."""
 PORTS = len(_LISTEN)

@@ -89,9 +89,14 @@ class Supervisor:
             self._call("startProcess", part.name, False)
 
     def stop(self, name: str) -> None:
-        """The part's processes have ended."""
+        """The part's processes have ended, also those that left its process group."""
+        started: list[psutil.Process] = []
+        if pid := self.state(name).pid:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                started = psutil.Process(pid).children(recursive=True)
         with contextlib.suppress(xmlrpc.client.Fault):  # it was not running
             self._call("stopProcess", name, True)
+        stop_all([process for process in started if process.is_running()])
 
     def shut_down(self) -> None:
         """The supervisor has ended, and nothing that it started is left."""
@@ -180,6 +185,7 @@ class Supervisor:
             "startretries=1000000",
             f"stopsignal={part.stop}",
             "stopwaitsecs=60",
+            f"stopasgroup={str(part.whole_group).lower()}",
             "killasgroup=true",
             "redirect_stderr=true",
             f"stdout_logfile={_literal(str(self.settings.logs / part.name))}.log",
