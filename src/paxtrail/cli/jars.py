@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import click
 
-from paxtrail.stack.jars import SETS, SetName, jar_folder, lock_file, read_lock, verify
-
-CORE: tuple[SetName, ...] = ("spark", "kafka")
+from paxtrail.stack.jars import CORE, SETS, jar_folder, lock_file, read_lock, verify
 
 
 @click.command()

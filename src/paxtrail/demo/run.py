@@ -176,7 +176,7 @@ def demonstrate(settings: Settings, screen: Screen, choices: Choices, stay: Call
     """The whole of it; with `stay`, calls it before the stack is taken down."""
     end_us = time.time_ns() // 1000
     options = Options(end_us, seed=choices.seed, passengers=choices.passengers, limit=choices.flights)
-    for name in jars.SETS:
+    for name in jars.CORE:
         if not jar_cache(name).is_dir():
             screen.say(f"fetching the Java libraries of {name}, once per user")
             jars.jar_folder(name)

@@ -19,7 +19,8 @@ from paxtrail.errors import ConfigurationError
 from paxtrail.settings import ROOT, jar_cache
 
 SetName = Literal["spark", "kafka", "druid"]
-SETS: tuple[SetName, ...] = ("spark", "kafka", "druid")
+CORE: tuple[SetName, ...] = ("spark", "kafka")
+SETS: tuple[SetName, ...] = (*CORE, "druid")
 
 
 @dataclass(frozen=True, slots=True)
