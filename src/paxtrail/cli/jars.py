@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from paxtrail.stack.jars import CORE, SETS, jar_folder, lock_file, read_lock, verify
+from paxtrail.stack.jars import CORE, SETS, SetName, jar_folder, lock_file, read_lock, verify
 
 
 @click.command()
