@@ -76,12 +76,13 @@ def test_every_dag_can_be_read_and_says_what_it_must(read: Any) -> None:
 def test_what_a_dag_leaves_out_is_found(tmp_path: Path) -> None:
     (tmp_path / "bare.py").write_text(
         "import psycopg2\n"
+        "from datetime import datetime\n"
         "from airflow.sdk import DAG\n"
         "from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator\n"
-        "with DAG('other', catchup=True, schedule='@daily') as dag:\n"
+        "with DAG('other', catchup=True, schedule='@daily', start_date=datetime(2026, 1, 1)) as dag:\n"
         "    SparkSubmitOperator(task_id='job', application='/nowhere/job.py', retries=0)\n"
     )
-    (tmp_path / "broken.py").write_text("from airflow.sdk import DAG\nDAG('broken', schedule='every now and then')\n")
+    (tmp_path / "broken.py").write_text("from airflow.sdk import DAG\nDAG('broken', schedule=now_and_then)\n")
     assert set(problems(_read(tmp_path, tmp_path))) == {
         "broken.py: cannot be read",
         "imports psycopg2",
