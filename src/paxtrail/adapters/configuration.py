@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 
+from paxtrail.core import anonymity, consent_rules
 from paxtrail.core import attributes as core_attributes
-from paxtrail.core import consent_rules
+from paxtrail.core import exports as core_exports
 from paxtrail.core import retention as core_retention
+from paxtrail.core.anonymity import Hierarchy
 from paxtrail.core.attributes import AttributeTable
 from paxtrail.core.consent_rules import Rules
 from paxtrail.core.records import Json
@@ -72,6 +77,45 @@ def consent(conf: Path) -> Rules:
     except ConfigurationError as error:
         raise ConfigurationError(f"{file}: {error}") from error
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A contract with all it names. `hierarchies`: by column; `digest`: of the contract's file and of its hierarchies."""
+
+    name: str
+    contract: core_exports.Contract
+    hierarchies: dict[str, Hierarchy]
+    licence: bytes
+    digest: str
+
+
+def export(conf: Path, name: str) -> Export:
+    """The contract in `conf`/exports/`name`.toml, with its hierarchies and licence; ConfigurationError names file and key."""
+    folder = conf / "exports"
+    file = folder / f"{name}.toml"
+    if not file.is_file():
+        known = ", ".join(sorted(one.stem for one in folder.glob("*.toml"))) or "none"
+        raise ConfigurationError(f"{file} is missing; contracts in {folder}: {known}")
+    digest = hashlib.sha256(file.read_bytes())
+    try:
+        found = core_exports.contract(_read(file), frozenset(attributes(conf)["profile"].attributes))
+        purpose = consent(conf).purposes.get(found.purpose)
+        if purpose is None or purpose.basis != "consent":
+            raise ConfigurationError(f"purpose: {found.purpose} is none that conf/consent.toml binds to consent")
+        hierarchies: dict[str, Hierarchy] = {}
+        for column in found.named("quasi"):
+            source = folder / "hierarchies" / f"{found.columns[column].hierarchy}.csv"
+            digest.update(source.read_bytes())
+            with source.open(encoding="utf-8", newline="") as lines:
+                hierarchies[column] = anonymity.hierarchy(source.name, [line for line in csv.reader(lines, delimiter=";") if line])
+            core_exports.from_level(hierarchies[column], found.columns[column].least)
+        licence = (folder / found.licence).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{file}: {error.filename}: {error.strerror}") from None
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{file}: {error}") from error
+    return Export(name, found, hierarchies, licence, digest.hexdigest())
 
 
 def _files(folder: Path) -> list[Path]:

@@ -11,9 +11,9 @@ from urllib.parse import quote
 from paxtrail.errors import ConfigurationError
 from paxtrail.settings import Settings
 
-Role = Literal["stream", "batch", "api", "relay", "catalog", "analyst", "airflow", "postgres"]
-Database = Literal["serving", "vault", "catalog", "marts", "airflow", "postgres"]
-ROLES: tuple[Role, ...] = ("stream", "batch", "api", "relay", "catalog", "analyst", "airflow")
+Role = Literal["stream", "batch", "api", "relay", "catalog", "analyst", "airflow", "export", "postgres"]
+Database = Literal["serving", "vault", "catalog", "marts", "airflow", "export", "postgres"]
+ROLES: tuple[Role, ...] = ("stream", "batch", "api", "relay", "catalog", "analyst", "airflow", "export")
 
 
 def dsn(settings: Settings, database: Database = "serving", role: Role = "stream") -> str:

@@ -37,3 +37,15 @@ CREATE TABLE IF NOT EXISTS reads (
     customers text[] NOT NULL,              -- whom: customer ids (tokens)
     trace     text NOT NULL DEFAULT ''
 );
+-- The register of releases to partners: decided truth, append-only.
+CREATE TABLE IF NOT EXISTS releases (
+    export      text PRIMARY KEY,             -- contract and run: the name of its folder
+    contract    text NOT NULL,
+    partner     text NOT NULL,
+    cut_time    bigint NOT NULL,              -- µs UTC: what the release says is as of then
+    rows        bigint NOT NULL,
+    manifest    text NOT NULL,                -- SHA-256 of manifest.json, which has that of every other file
+    prepared_by text NOT NULL,
+    officer     text NOT NULL,                -- data protection officer who signed the contract
+    released_at timestamptz NOT NULL DEFAULT now()
+);
