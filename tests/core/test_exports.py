@@ -82,11 +82,12 @@ def small(**limits: Any) -> tuple[exports.Contract, dict[str, Any]]:
 
 def test_a_release_is_sorted_cut_to_the_least_level_and_says_only_what_is_listed() -> None:
     of, hierarchies = small()
-    found = exports.release(of, hierarchies, [(("M", "31", "GOLD"), 2, 2), (("F", "20", "JOHN SMITH"), 3, 2), (("F", "22", "BASE"), 9, 0)])
-    assert found.rows == [("F", "20s", ANY), ("F", "20s", ANY), ("M", "30s", "GOLD"), ("M", "30s", "GOLD")]
+    told = [(("M", "31", "GOLD"), 2, 2), (("F", "20", "JOHN SMITH"), 3, 2), (("F", "35", "BASE"), 2, 2), (("F", "22", "BASE"), 9, 0)]
+    found = exports.release(of, hierarchies, told)
+    assert found.rows == [("F", "20s", ANY)] * 2 + [("F", "35s", "BASE")] * 2 + [("M", "30s", "GOLD")] * 2
     assert found.levels == {"gender": 0, "age": 1}
-    assert sorted(set(found.population)) == [("F", "20s"), ("M", "30s")]
-    assert (len(found.population), found.suppressed) == (14, 0)
+    assert sorted(set(found.population)) == [("F", "20s"), ("F", "35s"), ("M", "30s")]
+    assert (len(found.population), found.suppressed) == (16, 0)
 
 
 def test_without_anybody_or_any_way_to_keep_the_limits_nothing_is_released() -> None:

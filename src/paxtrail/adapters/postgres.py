@@ -12,7 +12,7 @@ from paxtrail.errors import ConfigurationError
 from paxtrail.settings import Settings
 
 Role = Literal["stream", "batch", "api", "relay", "catalog", "analyst", "airflow", "export", "postgres"]
-Database = Literal["serving", "vault", "catalog", "marts", "airflow", "export", "postgres"]
+Database = Literal["serving", "vault", "catalog", "marts", "airflow", "postgres"]
 ROLES: tuple[Role, ...] = ("stream", "batch", "api", "relay", "catalog", "analyst", "airflow", "export")
 
 
