@@ -34,7 +34,9 @@ def main() -> None:
         names, *rows = csv.reader(file, delimiter=";")
     known = {name: _hierarchy(asked.folder, name) for name in names}
     print(f"{len(rows)} rows, k = {asked.k}")
-    print(f"{'columns':40} {'limit':>6} {'GCP':>7} {'suppressed':>10} {'of cells kept':>13} {'nodes':>7} {'tried':>6} {'seconds':>8}  levels")
+    print(
+        f"{'columns':40} {'limit':>6} {'GCP':>7} {'suppressed':>10} {'of cells kept':>13} {'nodes':>7} {'tried':>6} {'seconds':>8}  levels"
+    )
     for label, without in WITHOUT.items():
         chosen = [name for name in names if name not in without]
         at = [names.index(name) for name in chosen]

@@ -49,7 +49,7 @@ def told() -> list[Sent]:
             "residence": "US",
             "gender": "M",
         }
-        bodies.append(("loyalty", account(number, **own) | {"tier": TIERS[n // 2 % 3]}))
+        bodies.append(("loyalty", account(number, 1, **own) | {"tier": TIERS[n // 2 % 3]}))
         said = ["given"] if consents(n) else ["given", "withdrawn"] if n % 8 == 3 else []
         for place, status in enumerate(said):
             acts = [{"purpose": "partner_sharing", "channel": "any", "status": status, "via": "web", "mechanism": "opt_in"}]
