@@ -38,6 +38,7 @@ class Postgres(_Part):
     """Which tables there are, for SQL by name: the metastore that Spark's sessions share."""
     marts_database: str
     airflow_database: str
+    superset_database: str
     sslmode: str
 
 
@@ -112,6 +113,13 @@ class Druid(_Part):
     """Of the stream of facts."""
 
 
+class Superset(_Part):
+    """Where its pages are."""
+
+    host: str
+    port: int
+
+
 class Models(_Part):
     """`folder`: the champion as stream and batch load it, a path that all of them see; empty = models/ of the home. `tracking`: MLflow's
     tracking store and registry as a URI; empty = SQLite under mlflow/ of the home. `artifacts`: where that store keeps files."""
@@ -147,6 +155,7 @@ class Settings(_Part):
     bridge: Bridge
     druid: Druid
     airflow: Airflow
+    superset: Superset
     models: Models
 
     @property

@@ -55,6 +55,7 @@ def test_containers_mount_the_same_configuration_files() -> None:
     for role in ("coordinator", "historical", "broker", "indexer"):
         assert mounted[role] == ["./conf/druid/common.properties", f"./conf/druid/{role}.properties"]
     assert all(mounted[name] == ["./conf"] for name in ("topics", "stream", "relay", "api", "analytics"))
+    assert mounted["superset"] == ["./conf/superset"]
     assert all((ROOT / path).exists() for paths in mounted.values() for path in paths)
 
 
@@ -100,6 +101,9 @@ def test_the_image_of_a_server_has_the_version_that_runs_locally() -> None:
         locked = re.search(rf"^{jar}:(\S+)", druid, re.M)
         assert locked is not None
         assert services[service]["image"] == f"{image}:{locked[1]}"
+    pinned = re.search(r"^apache-superset==(\S+)", (ROOT / "conf" / "requirements" / "superset.txt").read_text(), re.M)
+    assert pinned is not None
+    assert f"FROM apache/superset:{pinned[1]}\n" in services["superset"]["build"]["dockerfile_inline"]
     from paxtrail.stack.postgresql import VERSION
 
     assert services["postgres"]["image"] == f"postgres:{VERSION}"

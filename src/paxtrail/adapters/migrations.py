@@ -1,4 +1,4 @@
-"""Databases, roles, tables and grants of serving store, vault, catalogue, marts and Airflow; running it again changes nothing."""
+"""Databases, roles, tables, hash partitions and grants of PostgreSQL; running it again changes nothing."""
 
 from __future__ import annotations
 
@@ -35,8 +35,9 @@ GRANTS: dict[Database, dict[Role, dict[str, str]]] = {
     "catalog": {"catalog": {"*": "ALL"}},
     "marts": {"batch": {"*": "ALL"}, "analyst": {"*": "SELECT"}},
     "airflow": {"airflow": {"*": "ALL"}},
+    "superset": {"superset": {"*": "ALL"}},
 }
-_OWNERS: dict[Database, Role] = {"catalog": "catalog", "marts": "batch", "airflow": "airflow"}
+_OWNERS: dict[Database, Role] = {"catalog": "catalog", "marts": "batch", "airflow": "airflow", "superset": "superset"}
 """Who makes tables of its own in a database."""
 _ANALYST_SECONDS = 60
 _SEQUENCES = {"stream": ("version_seq", "outbox_id_seq"), "batch": ("version_seq", "outbox_id_seq"), "api": ("version_seq",)}
@@ -101,6 +102,8 @@ def _grants(connection: psycopg.Connection, database: Database) -> None:
         connection.execute(sql.SQL("GRANT CREATE ON SCHEMA public TO {}").format(sql.Identifier(owner)))
     tables = [name for (name,) in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()]
     for role in ROLES:
+        if role == owner:
+            continue  # what it made is its own, sequences too: nothing to grant, and nothing that should be taken
         grantee = sql.Identifier(role)
         for kind in ("TABLES", "SEQUENCES"):
             connection.execute(sql.SQL("REVOKE ALL ON ALL {} IN SCHEMA public FROM {}").format(sql.SQL(kind), grantee))

@@ -11,9 +11,9 @@ from urllib.parse import quote
 from paxtrail.errors import ConfigurationError
 from paxtrail.settings import Settings
 
-Role = Literal["stream", "batch", "api", "relay", "catalog", "analyst", "airflow", "export", "postgres"]
-Database = Literal["serving", "vault", "catalog", "marts", "airflow", "postgres"]
-ROLES: tuple[Role, ...] = ("stream", "batch", "api", "relay", "catalog", "analyst", "airflow", "export")
+Role = Literal["stream", "batch", "api", "relay", "catalog", "analyst", "airflow", "export", "superset", "postgres"]
+Database = Literal["serving", "vault", "catalog", "marts", "airflow", "superset", "postgres"]
+ROLES: tuple[Role, ...] = ("stream", "batch", "api", "relay", "catalog", "analyst", "airflow", "export", "superset")
 
 
 def dsn(settings: Settings, database: Database = "serving", role: Role = "stream") -> str:
@@ -30,13 +30,18 @@ def database_name(settings: Settings, database: Database) -> str:
 
 def password(settings: Settings, role: Role) -> str:
     """Password of a role: PAXTRAIL_PASSWORD_<ROLE>, else <home>/secrets/<role>.password, made at first use (local only)."""
-    variable = f"PAXTRAIL_PASSWORD_{role.upper()}"
+    return secret(settings, role)
+
+
+def secret(settings: Settings, name: str) -> str:
+    """As `password`, for whatever else has one: a key, a user of pages."""
+    variable = f"PAXTRAIL_PASSWORD_{name.upper()}"
     if given := os.environ.get(variable):
         return given
-    file = settings.secrets / f"{role}.password"
+    file = settings.secrets / f"{name}.password"
     if not file.exists():
         if settings.env != "local":
-            raise ConfigurationError(f"no password for the PostgreSQL role {role}: set {variable} or write {file}")
+            raise ConfigurationError(f"no password for {name}: set {variable} or write {file}")
         write_once(file, secrets.token_urlsafe(24))
     return file.read_text().strip()
 

@@ -13,11 +13,12 @@ from paxtrail.adapters import bridge
 from paxtrail.adapters.lanes import part_name, running
 from paxtrail.errors import NotFound
 from paxtrail.settings import ROOT, Settings
-from paxtrail.stack import airflow, broker, druid, postgresql
+from paxtrail.stack import airflow, broker, druid, postgresql, superset
 
 CORE = "core"
 DRUID = "druid"
 AIRFLOW = "airflow"
+DASHBOARDS = "dashboards"
 STREAM = "stream"
 _EVENTS = str(ROOT / "streaming" / "events.py")
 
@@ -195,6 +196,17 @@ PARTS: tuple[Part, ...] = (
     _airflow("airflow"),
     _airflow("scheduler"),
     _airflow("processor"),
+    Part(
+        "superset",
+        superset.url,
+        program=superset.command,
+        problem=lambda settings, _: superset.problem(settings),
+        prepare=superset.prepare,
+        ports=lambda settings: (settings.superset.port,),
+        seconds=180,
+        group=DASHBOARDS,
+        environment=superset.environment,
+    ),
 )
 NAMES = tuple(part.name for part in PARTS)
 GROUPS = tuple(dict.fromkeys(part.group for part in PARTS))

@@ -24,6 +24,7 @@ _LISTEN = (
     ("druid", "broker_port"),
     ("druid", "indexer_port"),
     ("airflow", "port"),
+    ("superset", "port"),
 )
 """Settings that say where a part listens, in the order of --port-base; a new part's ports go to the end."""
 PORTS = len(_LISTEN)
