@@ -127,3 +127,13 @@ def test_passwords_are_for_their_owner_only(postgres: Settings) -> None:
     files = list(postgres.secrets.glob("*.password"))
     assert {file.name for file in files} >= {f"{role}.password" for role in (*ROLES, "postgres")}
     assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+
+
+def test_who_makes_tables_of_its_own_keeps_their_sequences_after_another_migration(postgres: Settings) -> None:
+    with psycopg.connect(dsn(postgres, "superset", "superset"), autocommit=True) as connection:
+        connection.execute("CREATE TABLE made_by_its_owner (id serial)")
+        try:
+            migrate(postgres)
+            connection.execute("INSERT INTO made_by_its_owner DEFAULT VALUES")
+        finally:
+            connection.execute("DROP TABLE made_by_its_owner")
