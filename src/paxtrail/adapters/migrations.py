@@ -102,8 +102,6 @@ def _grants(connection: psycopg.Connection, database: Database) -> None:
         connection.execute(sql.SQL("GRANT CREATE ON SCHEMA public TO {}").format(sql.Identifier(owner)))
     tables = [name for (name,) in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()]
     for role in ROLES:
-        if role == owner:
-            continue  # what it made is its own, sequences too: nothing to grant, and nothing that should be taken
         grantee = sql.Identifier(role)
         for kind in ("TABLES", "SEQUENCES"):
             connection.execute(sql.SQL("REVOKE ALL ON ALL {} IN SCHEMA public FROM {}").format(sql.SQL(kind), grantee))
