@@ -26,9 +26,6 @@ AT = an_hour(0) - 2 * HOUR
 """Within the hours that the dashboard shows."""
 HERE, THERE = "QDA", "QDB"
 """Airports of these tests alone: others count in the same datasource."""
-DAY = "__time >= TIME_SHIFT(CURRENT_TIMESTAMP, 'P1D', -1)"
-THINGS = "APPROX_COUNT_DISTINCT_DS_THETA(things) FILTER (WHERE {})"
-DELAYED = "kind = 'delayed' OR (kind = 'departed' AND band <> 'on_time')"
 
 
 def fact(kind: str, hour: int = 0, airport: str = HERE, **more: Any) -> dict[str, Any]:
@@ -119,50 +116,10 @@ def number(page: Page, name: str) -> Locator:
     return chart(page, name).locator(".header-line")
 
 
-def rows(page: Page, name: str) -> list[tuple[str, ...]]:
-    """Cells of a table's rows at the airports of these tests, sorted."""
-    chart(page, name).locator("td", has_text=HERE).first.wait_for()
-    found = [tuple(row.locator("td").all_inner_texts()) for row in chart(page, name).locator("tbody tr").all()]
-    return sorted(row for row in found if HERE in row or THERE in row)
-
-
-def asked(settings: Settings, columns: str, more: str = "", by: str = "") -> list[tuple[str, ...]]:
-    """The same of Druid directly, as the page writes it."""
-    where = f"{DAY} AND airport IN ('{HERE}', '{THERE}') {more}"
-    found = Druid(settings).sql(f"SELECT {columns} FROM operations WHERE {where} {f'GROUP BY {by}' if by else ''}")
-    return sorted(tuple("N/A" if value is None else str(value) for value in row.values()) for row in found)
-
-
-def test_the_page_shows_the_numbers_that_druid_gives(page: Page, dashboards: Settings) -> None:
-    flights = ", ".join(THINGS.format(where) for where in ("kind = 'departed'", DELAYED, "kind = 'cancelled'"))
-    hour = "TIME_FORMAT(TIME_FLOOR(__time, 'PT1H'), 'yyyy-MM-dd HH:mm')"
-    kinds = "AND kind IN ('departed', 'delayed', 'cancelled')"
-    shown = rows(page, "Flights by hour and airport")
-    assert [row[1:] for row in shown] == [(HERE, "7", "6", "3"), (THERE, "0", "1", "0"), (THERE, "1", "0", "0")]
-    assert shown == asked(dashboards, f"{hour} AS h, airport, {flights}", kinds, "1, 2")
-    shown = rows(page, "Bags by custody point")
-    assert shown == [(HERE, "loaded", "5", "5"), (HERE, "rushed", "1", "1")]
-    bags = "airport, custody, APPROX_COUNT_DISTINCT_DS_THETA(things) AS bags, SUM(facts) AS scans"
-    assert shown == asked(dashboards, bags, "AND kind = 'bag'", "1, 2")
-    for name, where in (("Departures", "kind = 'departed'"), ("Delays", DELAYED), ("Cancellations", "kind = 'cancelled'")):
-        (row,) = Druid(dashboards).sql(f"SELECT {THINGS.format(where)} AS n FROM operations WHERE {DAY}")
-        expect(number(page, name)).to_have_text(f"{row['n']:,}")
-    (row,) = Druid(dashboards).sql(
-        f"SELECT APPROX_COUNT_DISTINCT_DS_THETA(persons) AS n FROM operations WHERE kind = 'displaced' AND {DAY}"
-    )
-    expect(number(page, "Travellers affected in the last 24 hours")).to_have_text(f"{row['n']:,}")
-    expect(chart(page, "Flights by hour").locator("canvas")).to_be_visible()
-
-
 def test_the_page_renews_itself(page: Page, dashboards: Settings) -> None:
     before = int(number(page, "Cancellations").inner_text().replace(",", ""))
     send(dashboards, [fact("cancelled", thing=f"later{time.time_ns()}")])
     expect(number(page, "Cancellations")).to_have_text(f"{before + 1:,}")
-
-
-def test_fewer_than_ten_travellers_are_not_shown(page: Page) -> None:
-    shown = {row[1]: row[2] for row in rows(page, "Travellers affected by hour and airport")}
-    assert shown == {HERE: "12", THERE: "N/A"}
 
 
 def test_an_analyst_can_ask_a_dataset_for_no_person_and_nothing_beside_it(page: Page, dashboards: Settings) -> None:
