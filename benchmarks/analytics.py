@@ -94,7 +94,7 @@ class Probes:
         self._stop = threading.Event()
 
     def run(self, seconds: float) -> Percentiles:
-        """Seconds from sent to counted, of every probe; Unavailable if some are not counted a minute later."""
+        """Seconds from sent to counted, of every probe; Unavailable if a minute passes in which no more are counted."""
         watcher = threading.Thread(target=self._watch, daemon=True)
         watcher.start()
         end = time.monotonic() + seconds
@@ -104,7 +104,10 @@ class Probes:
             self._send()
             due += _PROBE_S
         self._producer.flush(30)
-        watcher.join(timeout=60)
+        counted = -1
+        while watcher.is_alive() and len(self._seen) > counted:
+            counted = len(self._seen)
+            watcher.join(timeout=60)
         self._stop.set()
         if len(self._seen) < len(self._sent):
             raise Unavailable(f"Druid counted {len(self._seen)} of {len(self._sent)} probes")
@@ -131,7 +134,10 @@ class Probes:
         query = "SELECT SUM(facts) AS facts FROM operations WHERE kind = 'searched' AND channel = ?"
         quiet = 0.0
         while not self._stop.wait(_LOOK_S):
-            (row,) = self._druid.sql(query, self._channel)
+            try:
+                (row,) = self._druid.sql(query, self._channel)
+            except Unavailable:
+                continue  # Druid does not know the datasource before its first fact
             now, more = time.monotonic(), int(row["facts"] or 0) - len(self._seen)
             self._seen += [now] * more
             quiet = now if more else quiet
@@ -192,8 +198,8 @@ def _timed(ask: Callable[[], object]) -> float:
 
 def _plain(sql: str) -> str:
     """The statement as PostgreSQL understands it: distinct counts are exact there."""
-    sql = sql.replace("APPROX_COUNT_DISTINCT_DS_THETA(things)", "COUNT(DISTINCT thing)").replace("SUM(facts)", "COUNT(*)")
-    sql = sql.replace("APPROX_COUNT_DISTINCT_DS_THETA(persons)", "COUNT(DISTINCT person)").replace("__time", "time")
+    sql = sql.replace("APPROX_COUNT_DISTINCT_DS_THETA(things, 4096)", "COUNT(DISTINCT thing)").replace("SUM(facts)", "COUNT(*)")
+    sql = sql.replace("APPROX_COUNT_DISTINCT_DS_THETA(persons, 4096)", "COUNT(DISTINCT person)").replace("__time", "time")
     return sql.replace("MILLIS_TO_TIMESTAMP", "")
 
 

@@ -46,6 +46,7 @@ FACTS = [
     fact("bag", custody="rushed", thing="b1"),
     *(fact("searched", hour=1, person=f"{n % 10:032x}", channel="web", cabin="Y") for n in range(15)),
     *(fact("searched", hour=1, person=f"{n:032x}", channel="app", cabin="Y") for n in range(9)),
+    *(flight("departed", n, 5, hour=2, route=f"EWR-X{n:02X}") for n in range(600)),
 ]
 
 
@@ -58,7 +59,7 @@ def counted(druid: Servers) -> Servers:
     producer.flush()
 
     def problem() -> str:
-        where = f"__time >= MILLIS_TO_TIMESTAMP({AT // 1000}) AND __time < MILLIS_TO_TIMESTAMP({(AT + 2 * HOUR) // 1000})"
+        where = f"__time >= MILLIS_TO_TIMESTAMP({AT // 1000}) AND __time < MILLIS_TO_TIMESTAMP({(AT + 3 * HOUR) // 1000})"
         (row,) = Druid(druid.settings).sql(f"SELECT SUM(facts) AS facts FROM operations WHERE {where}")
         return "" if row["facts"] == len(FACTS) else f"{row['facts']} of {len(FACTS)}"
 
@@ -119,6 +120,11 @@ async def test_bags_are_counted_at_each_custody_point_and_filters_hold(asking: C
     assert found == {"loaded": (3, 3), "rushed": (1, 1)}
     assert await rows(asking, "bags", by="custody", airport="ORD") == []
     assert len(await rows(asking, "bags", by="custody", limit="1")) == 1
+
+
+async def test_a_question_of_many_groups_is_answered(asking: Client) -> None:
+    found = await rows(asking, "punctuality", by="route,hour", to=text(AT + 3 * HOUR), limit="1000")
+    assert len([row for row in found if row["departures"] == row["departures_on_time"] == 1 and row["route"].startswith("EWR-X")]) == 600
 
 
 @pytest.mark.parametrize(
