@@ -111,7 +111,7 @@ class World:
                 return str(error)
             return "" if found >= facts else f"{found} of {facts} facts"
 
-        await_ready(problem, seconds=120)
+        await_ready(problem, seconds=300)
 
     def close(self) -> None:
         self.lane.close()
