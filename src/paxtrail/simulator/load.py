@@ -17,7 +17,10 @@ CROWD = 400
 PER_FLIGHT = 150
 AGENCY_BOOKINGS = 3_000
 AGENCY_PHONE = "+12125550199"
-MIX = (("booking", 0.30), ("baggage", 0.25), ("checkin", 0.18), ("loyalty", 0.12), ("reservations", 0.10), ("flights", 0.05))
+MIX = (
+    ("booking", 0.29), ("baggage", 0.25), ("checkin", 0.18), ("loyalty", 0.12), ("reservations", 0.10), ("flights", 0.05),
+    ("contacts", 0.01),
+)  # fmt: skip
 """Share of each source. A reservation makes three events and a flight message one, as the others do."""
 EVENTS_PER_RECORD = sum(share * (3 if source == "reservations" else 1) for source, share in MIX)
 _CHUNK = 8_192
@@ -210,6 +213,14 @@ def _flight(w: _Writer, customer: int, number: int) -> tuple[str, str]:
     )
 
 
+def _contact(w: _Writer, customer: int, number: int) -> tuple[str, str]:
+    text = ("Where is my bag? This is awful.", "Which gate is it?", "Thank you, wonderful crew!")[number % 3]
+    return account(customer), (
+        f'{{"event":"received","contact":"{w.run}{number:x}","at":"{w.now}","sequence":1,"channel":"chat","reason":"baggage","language":"en",'
+        f'"customer":{{"loyalty":{{"airline":"UA","number":"{account(customer)}"}}}},"text":"{text}"}}'
+    )
+
+
 _TEMPLATES: dict[str, Callable[[_Writer, int, int], tuple[str, str]]] = {
     "booking": _booking,
     "baggage": _baggage,
@@ -217,4 +228,5 @@ _TEMPLATES: dict[str, Callable[[_Writer, int, int], tuple[str, str]]] = {
     "loyalty": _loyalty,
     "reservations": _reservation,
     "flights": _flight,
+    "contacts": _contact,
 }
