@@ -38,4 +38,5 @@ pins:  ## compile conf/requirements/*.in
 
 docs:  ## the generated dictionary and OpenAPI
 	./paxtrail docs
+	./paxtrail openapi
 .PHONY: jars

@@ -23,7 +23,7 @@ def batch() -> None:
 @click.option("--full", is_flag=True, help="Fold all events again instead of adding to the run before.")
 @click.option("--run", "run_id", help="Id of the run (default: the time of starting). A killed run goes on with its id.")
 def run(full: bool, run_id: str | None) -> None:
-    """Cut, take events in, link, fold, conclude, publish; prints counts as one line of JSON. Exit 3 if anything drifted.
+    """Cut, take in, link, fold, conclude, pass the gate, publish; prints counts as one line of JSON. Exit 3 if anything drifted.
 
     \b
     Example: paxtrail batch run

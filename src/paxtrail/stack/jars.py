@@ -116,7 +116,7 @@ def _maven(jars: list[Jar], work: Path) -> tuple[list[str], Path]:
 def _ivy(jars: list[Jar], work: Path) -> tuple[list[str], Path]:
     spec = importlib.util.find_spec("pyspark")
     if spec is None or not spec.submodule_search_locations:
-        raise ConfigurationError("pyspark is not installed: run `make setup`")
+        raise ConfigurationError("pyspark is not installed: run it by `./paxtrail`, which sets its environment up")
     ivy = next((Path(spec.submodule_search_locations[0]) / "jars").glob("ivy-*.jar"))
     (work / "settings.xml").write_text(
         '<ivysettings><settings defaultResolver="c"/><resolvers><ibiblio name="c" m2compatible="true"/></resolvers></ivysettings>'
