@@ -24,7 +24,7 @@ GENERATED = ROOT / "docs" / "dictionary.md"
 
 _TEST = re.compile(r"`(?P<file>tests/[\w/]+\.py)?::(?P<test>test_\w+)`")
 _LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([\w-]+))?\)")
-_PATH = re.compile(r"`((?:src|conf|docs|tests|streaming|spark_jobs|api)/[\w./-]+)`")
+_PATH = re.compile(r"`((?:src|conf|docs|tests|streaming|spark_jobs|api|dags|dbt|ml|benchmarks)/[\w./-]+)`")
 _MODULE = re.compile(r"`((?:core|adapters|serving|stack|transforms|cli)/[\w/]+\.(?:py|sql))`")
 _COMMAND = re.compile(r"(?:\./)?paxtrail (?:--home \S+ )?(?:--port-base \d+ )?([a-z]+)\b")
 _CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
@@ -134,3 +134,11 @@ def test_a_document_stands_on_its_own(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     assert text.startswith("# ")
     assert not re.search(r"\b(TODO|FIXME|TBD)\b|/work/|\.\./shared|/root/", text)
+
+
+@pytest.mark.parametrize("folder", ["adr", "guides"])
+def test_an_index_lists_every_page_once(folder: str) -> None:
+    pages = ROOT / "docs" / folder
+    listed = [target for target, _ in _LINK.findall((pages / "README.md").read_text(encoding="utf-8"))]
+    assert sorted(listed) == sorted(page.name for page in pages.glob("*.md") if page.name != "README.md")
+    assert folder != "adr" or listed == sorted(listed)
