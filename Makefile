@@ -1,17 +1,20 @@
 # Each target sets up what it needs; `./paxtrail` makes the environment at first use.
-.PHONY: demo test proof check lint types laws pins docs
+.PHONY: demo test tools proof check lint types laws pins docs
 RUN = ./paxtrail exec
 
 demo:  ## the whole of it, on two days of real flights
 	./paxtrail demo
 
-test: jars  ## all tests but the long proof
-	$(RUN) pytest -m "not proof"
+test: jars  ## all tests but those of the tools and the long proof
+	$(RUN) pytest -m "not proof and not tools"
+
+tools: jars  ## tests of schedules and marts, with Airflow and dbt
+	$(RUN) pytest -m "tools and not proof"
 
 proof: jars  ## the long proof
 	$(RUN) pytest -m proof
 
-check: lint types laws test  ## what CI asks for
+check: lint types laws test tools  ## what CI asks for
 
 lint:
 	$(RUN) ruff check .

@@ -25,7 +25,7 @@ from paxtrail.stack.supervision import bring_up, take_down
 from paxtrail.tables.silver import EVENTS
 
 # The first of them waits for Airflow to start and for three runs of the whole chain.
-pytestmark = pytest.mark.timeout(3600)
+pytestmark = [pytest.mark.tools, pytest.mark.timeout(3600)]
 
 PATIENCE_S = 3000.0
 DAYS = 3

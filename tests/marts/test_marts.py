@@ -24,7 +24,7 @@ from paxtrail.errors import ChecksFailed
 from paxtrail.settings import Settings
 from paxtrail.tables.silver import DOCUMENTS
 
-pytestmark = pytest.mark.timeout(1800)  # five builds by dbt: a minute each, on a machine that others use too much more
+pytestmark = [pytest.mark.tools, pytest.mark.timeout(1800)]  # five builds by dbt: a minute each, on a machine that others use too much more
 KEYS = {
     "fct_flight_legs": ("leg",),
     "fct_bag_journeys": ("bag_journey_id",),
