@@ -114,6 +114,13 @@ def test_an_event_that_was_committed_and_is_not_in_silver_is_missed(story: Gated
         quality.ask(job)
 
 
+def test_a_run_that_found_nothing_new_is_green(story: Gated) -> None:
+    story.tell(history(9, flights=1))
+    for run in ("some", "none"):
+        assert quality.ask(story.make(run))["gate"] == "green"
+        assert story.publish(run)["drifted"] == 0
+
+
 def test_what_a_red_run_left_behind_is_looked_at_again_by_the_next(story: Gated) -> None:
     sent = history(8, flights=1)
     story.tell(sent[:40])

@@ -272,8 +272,12 @@ def test_an_empty_serving_store_is_rebuilt_from_delta_to_the_same_states_and_ids
     world.run("a")
     world.write(*history[15:])  # committed, but in no cut
     tables = ("links", "edges", "relations", "timeline")
-    before = {table: set(world.serving.execute(f"SELECT * FROM {table}").fetchall()) for table in tables}
-    versions = world.versions()
+
+    def rows() -> dict[str, set[tuple[str]]]:
+        """Without the epoch that last stated them: the rebuilt store has one cut for all."""
+        return {table: set(world.serving.execute(f"SELECT (to_jsonb(t) - 'epoch')::text FROM {table} t").fetchall()) for table in tables}
+
+    before, versions = rows(), world.versions()
     with psycopg.connect(dsn(world.settings, "serving", "postgres"), autocommit=True) as connection:
         others = ("states", "versions", "seqs", "stream_commit", "publication_counts", "publications", "outbox", "ledger", "seen")
         for table in (*tables, *others):
@@ -284,7 +288,7 @@ def test_an_empty_serving_store_is_rebuilt_from_delta_to_the_same_states_and_ids
     assert counts["publication"]["drifted"] == 0
     assert counts["events"]["dropped"] == 0
     assert world.served() == world.expected()
-    assert {table: set(world.serving.execute(f"SELECT * FROM {table}").fetchall()) for table in tables} == before
+    assert rows() == before
     again = world.versions()
     assert again.keys() >= versions.keys()
     assert all(again[at] > versions[at] for at in versions)
