@@ -167,7 +167,7 @@ def test_an_edge_that_the_stream_sees_again_after_the_cut_stays(story: Story, mo
 
 
 def test_every_source_decodes_again_to_what_it_was(story: Story) -> None:
-    story.tell(history(12, flights=1))
+    story.tell(history(12))
     for source in ("flights", "baggage", "reservations", "checkin", "loyalty", "booking", "contacts"):
         counts = reprocess(story, source)
         assert counts["records"] > 0, source
