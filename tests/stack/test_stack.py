@@ -18,7 +18,7 @@ import pytest
 
 from paxtrail.settings import ROOT, Settings
 from paxtrail.stack import places
-from paxtrail.stack.processes import await_ready, free_row
+from paxtrail.stack.processes import await_ready, free_ports, free_row
 from paxtrail.stack.supervision import Supervisor
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -138,3 +138,10 @@ def test_a_long_home_gets_a_socket_that_is_short_enough(settings: Settings) -> N
     long = settings.model_copy(update={"home": Path("/tmp") / ("x" * 100)})
     assert len(os.fsencode(Supervisor(long).socket)) <= 90
     assert Supervisor(long).socket != Supervisor(settings).socket
+
+
+def test_a_free_port_is_none_that_a_client_could_be_given() -> None:
+    first, _ = (int(n) for n in Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    ports = free_ports(500)
+    assert len(set(ports)) == 500
+    assert max(ports) < first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import importlib.util
 import json
 import os
@@ -106,7 +107,7 @@ def problem(part: str) -> Callable[[Settings, int], str]:
         try:
             with urllib.request.urlopen(f"{url(settings)}/api/v2/monitor/health", timeout=5) as answer:
                 health = json.load(answer)
-        except (OSError, ValueError):
+        except (OSError, http.client.HTTPException, ValueError):
             return f"{url(settings)} does not answer"
         status = (health.get(component) or {}).get("status")
         return "" if status == "healthy" else f"{component}: {status or 'has not reported yet'}"

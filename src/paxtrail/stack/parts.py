@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 import sys
 import urllib.error
@@ -76,7 +77,7 @@ def _api_problem(settings: Settings, _pid: int) -> str:
     except urllib.error.HTTPError as error:
         error.close()
         return f"/health/ready answers {error.code}"
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return "does not answer"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import subprocess
 import urllib.request
@@ -61,7 +62,7 @@ def problem(settings: Settings) -> str:
     try:
         with urllib.request.urlopen(f"{url(settings)}/health", timeout=3) as answer:
             return "" if answer.status == 200 else f"/health answers {answer.status}"
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return "does not answer"
 
 
