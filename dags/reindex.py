@@ -46,7 +46,7 @@ other hours by hand: `./paxtrail airflow dags trigger reindex -c '{"from": "2026
 twice changes nothing. Needs Druid (`./paxtrail up druid`): switch this schedule on where it runs.
 """,
 ) as dag:
-    hours = PythonOperator(task_id="hours", python_callable=window, op_kwargs={"params": "{{ params }}"})
+    hours = PythonOperator(task_id="hours", python_callable=window)
     replace = SparkSubmitOperator(
         task_id="replace",
         application=str(JOBS / "reindex.py"),

@@ -50,7 +50,7 @@ by hand.
 What to do at 3 a.m.: `docs/guides/schedule-and-repair.md`.
 """,
 ) as dag:
-    cut = BashOperator(task_id="cut", bash_command=program("cuts"), execution_timeout=timedelta(minutes=10))
+    cut = BashOperator(task_id="cut", bash_command=program("cuts"), execution_timeout=timedelta(minutes=10), pool="batch")
     spark = [
         SparkSubmitOperator(task_id=name, application=str(JOBS / f"{name}.py"), application_args=["--run", RUN], pool="batch")
         for name in ("events", "links", "states", "outcomes")
@@ -64,7 +64,7 @@ What to do at 3 a.m.: `docs/guides/schedule-and-repair.md`.
         retry_delay=timedelta(seconds=5),
     )
     # 3: published, and something drifted. That is for the drift report to say, which a second publication would not find again.
-    publish = BashOperator(task_id="publish", bash_command=f"{program('publications')} || test $? -eq 3")
+    publish = BashOperator(task_id="publish", bash_command=f"{program('publications')} || test $? -eq 3", pool="batch")
     drift = BashOperator(task_id="drift", bash_command=program("drifts"), retries=1, retry_delay=timedelta(seconds=5))
     announced = PythonOperator(
         task_id="announce", python_callable=announce, op_args=["{{ ti.xcom_pull(task_ids='cut') }}", RUN], outlets=[SILVER]

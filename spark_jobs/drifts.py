@@ -10,7 +10,7 @@ import json
 import sys
 
 from paxtrail.adapters.batch import differences
-from paxtrail.errors import PaxtrailError
+from paxtrail.errors import reported
 from paxtrail.settings import Settings
 
 
@@ -19,14 +19,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", required=True, help="id of the batch run")
     arguments = parser.parse_args()
-    try:
-        counts = differences(Settings.load(), arguments.run)
-    except PaxtrailError as error:
-        print(f"error: {error.code}: {error}", file=sys.stderr)
-        return 1
+    counts = differences(Settings.load(), arguments.run)
     print(json.dumps(counts, sort_keys=True))
     return 3 if counts["drifted"] else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(reported(main))

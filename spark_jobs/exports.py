@@ -13,7 +13,7 @@ from pathlib import Path
 import orjson
 
 from paxtrail.adapters.exports import run
-from paxtrail.errors import PaxtrailError
+from paxtrail.errors import reported
 from paxtrail.settings import Settings
 
 
@@ -24,13 +24,9 @@ def main() -> int:
     parser.add_argument("--contract", required=True, help="name of a contract in conf/exports, as frequent_travellers")
     parser.add_argument("--to", required=True, type=Path, help="folder that the release's own folder is made in")
     asked = parser.parse_args()
-    try:
-        print(orjson.dumps(run(Settings.load(), asked.run, asked.contract, asked.to), option=orjson.OPT_SORT_KEYS).decode())
-    except PaxtrailError as error:
-        print(f"error: {error.code}: {error}", file=sys.stderr)
-        return 1
+    print(orjson.dumps(run(Settings.load(), asked.run, asked.contract, asked.to), option=orjson.OPT_SORT_KEYS).decode())
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(reported(main))

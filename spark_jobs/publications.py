@@ -11,6 +11,7 @@ import json
 import sys
 
 from paxtrail.adapters.batch import publish
+from paxtrail.errors import reported
 from paxtrail.settings import Settings
 
 
@@ -29,4 +30,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(reported(main))

@@ -12,6 +12,7 @@ import sys
 import time
 
 from paxtrail.adapters.reindexing import hour, opened, reindex
+from paxtrail.errors import reported
 from paxtrail.settings import Settings
 
 
@@ -28,4 +29,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(reported(main))

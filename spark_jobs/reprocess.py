@@ -11,6 +11,7 @@ import json
 import sys
 
 from paxtrail.adapters.reprocessing import reprocess
+from paxtrail.errors import reported
 from paxtrail.settings import Settings
 
 
@@ -28,4 +29,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(reported(main))

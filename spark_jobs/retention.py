@@ -11,6 +11,7 @@ import json
 import sys
 
 from paxtrail.adapters.retention import expire_silver
+from paxtrail.errors import reported
 from paxtrail.settings import Settings
 
 
@@ -24,4 +25,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(reported(main))

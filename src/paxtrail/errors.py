@@ -17,6 +17,9 @@ PaxtrailError                 something is wrong that a person can act on; `code
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+
 
 class PaxtrailError(Exception):
     """Base of the tree; `code` is a stable snake_case word for machines."""
@@ -86,3 +89,12 @@ class BadRequest(PaxtrailError):
     def __init__(self, code: str, detail: str = "") -> None:
         super().__init__(detail or code)
         self.code = code
+
+
+def reported(work: Callable[[], int]) -> int:
+    """The exit code of a program: what `work` returns, or 1 and one line that says what is wrong and what to do."""
+    try:
+        return work()
+    except PaxtrailError as error:
+        print(f"error: {error.code}: {error}", file=sys.stderr)
+        return 1

@@ -17,11 +17,11 @@ from paxtrail.stack import environments
 READER = Path(__file__).with_name("read_dags.py")
 
 
-def _read(folder: Path, home: Path) -> Any:
+def _read(folder: Path, home: Path, reader: Path = READER, *more: str) -> Any:
     """What Airflow's own Python makes of the DAGs of a folder."""
     python = environments.program("airflow", "python")
     values = {"AIRFLOW_HOME": str(home), "AIRFLOW_CONFIG": str(ROOT / "conf" / "airflow" / "airflow.cfg"), "PYTHONPATH": str(ROOT / "src")}
-    command = [str(python), str(READER), str(folder)]
+    command = [str(python), str(reader), str(folder), *more]
     done = subprocess.run(command, cwd=home, capture_output=True, text=True, check=False, env={**os.environ, **values})
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1])
@@ -52,11 +52,12 @@ def _of_dag(name: str, dag: Any) -> list[str]:
 
 def _of_task(task: Any) -> list[str]:
     programs = re.findall(r"([\w./-]+\.py)", task["command"])
+    batch = task["kind"] == "SparkSubmitOperator" or re.search(r"spark_jobs/(?!drifts)|marts build|retention run", task["command"])
     said = {
         "has no owner": task["owner"] not in ("", "airflow"),
         "is never tried again": task["retries"] > 0,
         "may run for ever": bool(task["timeout_s"]),
-        "runs Spark beside another": task["kind"] != "SparkSubmitOperator" or task["pool"] == "batch",
+        "runs beside the batch layer": not batch or task["pool"] == "batch",
         "submits what is not there": all(Path(program).is_file() for program in programs),
     }
     return [what for what, fine in said.items() if not fine]
@@ -78,9 +79,11 @@ def test_what_a_dag_leaves_out_is_found(tmp_path: Path) -> None:
         "import psycopg2\n"
         "from datetime import datetime\n"
         "from airflow.sdk import DAG\n"
+        "from airflow.providers.standard.operators.bash import BashOperator\n"
         "from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator\n"
         "with DAG('other', catchup=True, schedule='@daily', start_date=datetime(2026, 1, 1)) as dag:\n"
         "    SparkSubmitOperator(task_id='job', application='/nowhere/job.py', retries=0)\n"
+        "    BashOperator(task_id='delete', bash_command='paxtrail retention run')\n"
     )
     (tmp_path / "broken.py").write_text("from airflow.sdk import DAG\nDAG('broken', schedule=now_and_then)\n")
     assert set(problems(_read(tmp_path, tmp_path))) == {
@@ -95,7 +98,10 @@ def test_what_a_dag_leaves_out_is_found(tmp_path: Path) -> None:
         "other.job: has no owner",
         "other.job: is never tried again",
         "other.job: may run for ever",
-        "other.job: runs Spark beside another",
+        "other.job: runs beside the batch layer",
+        "other.delete: has no owner",
+        "other.delete: may run for ever",
+        "other.delete: runs beside the batch layer",
         "other.job: submits what is not there",
     }
 
@@ -120,3 +126,16 @@ def test_the_chain_of_states_publishes_only_behind_the_gate(read: Any) -> None:
 @pytest.mark.parametrize("dag", ["marts", "reindex"])
 def test_what_builds_on_silver_waits_for_its_publication(dag: str, read: Any) -> None:
     assert "Asset" in read["dags"][dag]["schedule"]
+
+
+def test_reindex_gives_its_program_the_hours_asked_for_or_those_before_the_newest_cut(tmp_path: Path) -> None:
+    by_hand, quarter_past_two = {"from": "2026-11-20T10", "to": "2026-11-20T12"}, 1_795_313_700_000_000
+    cases = [
+        {"params": by_hand, "cuts": []},
+        {"params": {}, "cuts": [quarter_past_two - 86_400_000_000, quarter_past_two]},
+        {"params": {}, "cuts": []},
+    ]
+    asked = _read(ROOT / "dags", tmp_path, READER.with_name("ask_reindex.py"), json.dumps(cases))
+    assert asked[0] == ["--from", "2026-11-20T10", "--to", "2026-11-20T12"]
+    assert asked[1] == ["--from", "2026-11-20T02", "--to", "2026-11-22T02"]
+    assert "triggered by hand without hours" in asked[2][0]

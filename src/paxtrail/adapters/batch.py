@@ -23,7 +23,7 @@ from paxtrail.settings import Settings
 
 def run_batch(settings: Settings, run_id: str, *, full: bool = False) -> dict[str, Any]:
     """Counts by step. Two never run at once (TableLocked); killed, the same `run_id` goes on where it was."""
-    with lake.locked("batch", settings):
+    with lake.batch_locked(settings):
         cut_open(settings, run_id)
         with silver.opened(settings, run_id, f"batch-{run_id}") as job:
             made = make(job, full=full) | {"gate": quality.ask(job)}
@@ -31,8 +31,8 @@ def run_batch(settings: Settings, run_id: str, *, full: bool = False) -> dict[st
 
 
 def cut_open(settings: Settings, run_id: str, *, cut_time: int | None = None) -> dict[str, Any]:
-    """The cut of the run, opened if it was not."""
-    with psycopg.connect(postgres.dsn(settings, "serving", "batch"), autocommit=True) as connection:
+    """The cut of the run, opened if it was not; TableLocked while another program of the batch layer works."""
+    with lake.batch_locked(settings), psycopg.connect(postgres.dsn(settings, "serving", "batch"), autocommit=True) as connection:
         return asdict(open_cut(connection, settings, run_id, cut_time=cut_time))
 
 
@@ -47,8 +47,8 @@ def make(job: Job, *, full: bool = False) -> dict[str, Any]:
 
 
 def publish(settings: Settings, run_id: str, *, rebuild: bool = False) -> dict[str, Any]:
-    """Counts by entity and in sum; `drifted` must be 0."""
-    with lake.locked("publication", settings):
+    """Counts by entity and in sum; `drifted` must be 0. TableLocked while another program of the batch layer works."""
+    with lake.batch_locked(settings):
         with psycopg.connect(postgres.dsn(settings, "serving", "batch"), autocommit=True) as connection:
             run = run_of(connection, run_id)
         counts = publish_relationships(settings, run)

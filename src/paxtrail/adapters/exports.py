@@ -22,7 +22,7 @@ import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from paxtrail.adapters import configuration, keyring, lake, postgres, silver
+from paxtrail.adapters import configuration, keyring, postgres, silver
 from paxtrail.adapters.configuration import Export
 from paxtrail.adapters.silver import Job
 from paxtrail.adapters.vault import Vault
@@ -42,7 +42,7 @@ _OUTCOMES = f"{STATES.name}.outcomes"
 def run(settings: Settings, run_id: str, contract: str, to: Path) -> dict[str, Any]:
     """What `release` says, in a session of its own. The contract is checked before anything starts."""
     export = configuration.export(settings.conf, contract)
-    with lake.locked("batch", settings), silver.opened(settings, run_id, f"export-{run_id}") as job:
+    with silver.opened(settings, run_id, f"export-{run_id}") as job:
         return release(job, export, to)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ from paxtrail.errors import TableLocked
 from paxtrail.settings import Settings
 from paxtrail.tables.contracts import ENTITIES, IDENTIFIERS, RELATIONS, Table
 
+_AT_WORK: ContextVar[Path | None] = ContextVar("batch layer at work", default=None)
 _TYPES = {
     "string": pa.string(),
     "bigint": pa.int64(),
@@ -131,3 +133,18 @@ def locked(name: str, settings: Settings) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+@contextmanager
+def batch_locked(settings: Settings) -> Iterator[None]:
+    """Holds the lock of the batch layer, of which one program works at a time; TableLocked names the other.
+
+    What a program does step by step stays under the lock that it took first.
+    """
+    held = _AT_WORK.get() == settings.home
+    with nullcontext() if held else locked("batch", settings):
+        before = _AT_WORK.set(settings.home)
+        try:
+            yield
+        finally:
+            _AT_WORK.reset(before)

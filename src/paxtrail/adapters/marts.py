@@ -57,7 +57,7 @@ def document(settings: Settings, run_id: str | None = None) -> Path:
 @contextmanager
 def _opened(settings: Settings, run_id: str | None) -> Iterator[Job]:
     """The job of a run whose cut was published, with the tables that the models read in the catalogue."""
-    with lake.locked("batch", settings):
+    with lake.batch_locked(settings):
         run = _published(settings, run_id)
         with silver.opened(settings, run, f"marts-{run}", catalogued) as job:
             if silver.done(STATES, settings) != job.cut.epoch:

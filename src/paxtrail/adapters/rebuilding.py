@@ -17,7 +17,7 @@ from paxtrail.adapters import batch, lake, lanes, postgres, silver
 from paxtrail.adapters.cuts import Cut, LaneCut, find_cut, store_cut
 from paxtrail.adapters.serving_store import number, write_timeline
 from paxtrail.adapters.silver import Job
-from paxtrail.adapters.spark import session
+from paxtrail.adapters.spark import batch_session
 from paxtrail.core.folds import Event
 from paxtrail.errors import NotFound, PaxtrailError
 from paxtrail.settings import Settings
@@ -36,14 +36,10 @@ def rebuild(settings: Settings, run_id: str) -> dict[str, Any]:
     within the horizon is then told as a conflict), publication counts.
     """
     with (
-        lake.locked("batch", settings),
+        batch_session(settings, f"rebuild-{run_id}") as spark,
         psycopg.connect(postgres.dsn(settings, "serving", "batch"), autocommit=True) as serving,
     ):
-        spark = session(settings, f"rebuild-{run_id}")
-        try:
-            return fill(settings, spark, serving, run_id)
-        finally:
-            spark.stop()
+        return fill(settings, spark, serving, run_id)
 
 
 def fill(settings: Settings, spark: SparkSession, serving: psycopg.Connection[Any], run_id: str) -> dict[str, Any]:

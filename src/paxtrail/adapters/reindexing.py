@@ -32,13 +32,14 @@ _SERVED_S = 60.0
 @contextmanager
 def opened(settings: Settings) -> Iterator[Job]:
     """The job of a re-index: its own session, and the newest cut that silver.events has taken in."""
-    epoch = silver.done(EVENTS, settings)
-    with psycopg.connect(postgres.dsn(settings, "serving", "batch"), autocommit=True) as connection:
-        cuts = cuts_between(connection, epoch - 1, epoch)
-    if not cuts:
-        raise NotFound("silver.events has no events of a cut yet: paxtrail batch run")
-    with silver.opened(settings, cuts[0].run_id, "reindex") as job:
-        yield job
+    with lake.batch_locked(settings):
+        epoch = silver.done(EVENTS, settings)
+        with psycopg.connect(postgres.dsn(settings, "serving", "batch"), autocommit=True) as connection:
+            cuts = cuts_between(connection, epoch - 1, epoch)
+        if not cuts:
+            raise NotFound("silver.events has no events of a cut yet: paxtrail batch run")
+        with silver.opened(settings, cuts[0].run_id, "reindex") as job:
+            yield job
 
 
 def reindex(job: Job, since: datetime, until: datetime, *, now: int) -> dict[str, Any]:
@@ -48,21 +49,20 @@ def reindex(job: Job, since: datetime, until: datetime, *, now: int) -> dict[str
     facts or Druid lags behind the cut: what comes after the replacement would be counted beside it.
     """
     settings = job.settings
-    with lake.locked("reindex", settings):
-        keys = keyring.person_keys(settings, now)
-        begin, end = _bounds(since, until, job.cut, keys)
-        _await_stream(settings, job.cut)
-        druid = Druid(settings)
-        druid.await_published(seconds=_PATIENCE_S)
-        interval = f"{since:%Y-%m-%dT%HZ}/{until:%Y-%m-%dT%HZ}"
-        folder = settings.home / "druid" / "exchange"
-        try:
-            count = _write(job, begin, end, keys, folder)
-            task = druid.replace([interval], folder, seconds=_PATIENCE_S)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-        druid.await_served(interval, seconds=_PATIENCE_S)
-        return {"epoch": job.cut.epoch, "interval": interval, "facts": count, "served": _served(druid, begin, end, count), "task": task}
+    keys = keyring.person_keys(settings, now)
+    begin, end = _bounds(since, until, job.cut, keys)
+    _await_stream(settings, job.cut)
+    druid = Druid(settings)
+    druid.await_published(seconds=_PATIENCE_S)
+    interval = f"{since:%Y-%m-%dT%HZ}/{until:%Y-%m-%dT%HZ}"
+    folder = settings.home / "druid" / "exchange"
+    try:
+        count = _write(job, begin, end, keys, folder)
+        task = druid.replace([interval], folder, seconds=_PATIENCE_S)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    druid.await_served(interval, seconds=_PATIENCE_S)
+    return {"epoch": job.cut.epoch, "interval": interval, "facts": count, "served": _served(druid, begin, end, count), "task": task}
 
 
 def hour(text: str) -> datetime:

@@ -6,6 +6,7 @@ A lane's stream alone writes its bronze.events. This has a table of its own, rea
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import groupby, islice
@@ -20,7 +21,7 @@ from paxtrail.adapters.bronze import rows as bronze_rows
 from paxtrail.adapters.cuts import committed
 from paxtrail.adapters.door import Position, named, seal_drafts
 from paxtrail.adapters.scoring import Champion
-from paxtrail.adapters.spark import session
+from paxtrail.adapters.spark import batch_session
 from paxtrail.adapters.vault import Vault
 from paxtrail.core.decoding import Decoded, decode
 from paxtrail.core.records import Record
@@ -116,15 +117,13 @@ def reprocess(
     settings: Settings, source: str, *, type_: str | None = None, since: int | None = None, until: int | None = None
 ) -> dict[str, int]:
     """Counts of a `Reprocessing` with a session and connections of its own; it may mint tokens, so the vault knows it as the stream."""
-    spark = session(settings, "reprocess")
-    vault = Vault(postgres.dsn(settings, "vault", "stream"), keyring.load(settings))
-    try:
-        with psycopg.connect(postgres.dsn(settings, "serving", "batch"), autocommit=True) as serving:
-            work = Reprocessing(settings, spark, serving, vault, configuration.schemas(settings.conf))
-            return work.run(source, type_=type_, since=since, until=until)
-    finally:
-        vault.close()
-        spark.stop()
+    with (
+        batch_session(settings, "reprocess") as spark,
+        closing(Vault(postgres.dsn(settings, "vault", "stream"), keyring.load(settings))) as vault,
+        psycopg.connect(postgres.dsn(settings, "serving", "batch"), autocommit=True) as serving,
+    ):
+        work = Reprocessing(settings, spark, serving, vault, configuration.schemas(settings.conf))
+        return work.run(source, type_=type_, since=since, until=until)
 
 
 def _record(rows: Sequence[Row], keys: dict[str, bytes | None]) -> Record | None:

@@ -26,13 +26,13 @@ def run_retention(settings: Settings, as_of: int) -> dict[str, Any]:
 
 
 def expire_silver(settings: Settings, as_of: int) -> dict[str, Any]:
-    """Counts of the events that left silver, with a session of its own; TableLocked while a batch run works."""
+    """Counts of the events that left silver, with a session of its own; TableLocked while another program of the batch layer works."""
     limits = configuration.retention(settings.conf).event_limits(as_of)
     with psycopg.connect(postgres.dsn(settings, "serving", "batch"), autocommit=True) as serving:
         cut = newest_cut(serving)
     if cut is None:
         return {"events": 0}
-    with lake.locked("batch", settings), silver.opened(settings, cut.run_id, "retention") as job:
+    with silver.opened(settings, cut.run_id, "retention") as job:
         counts = silver_retention.expire(job, limits)
         silver_retention.vacuum(job)
     return counts

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,8 +16,8 @@ from pyspark.sql import Column, DataFrame, SparkSession
 
 from paxtrail.adapters import lake, postgres
 from paxtrail.adapters.cuts import Cut, cut_of
-from paxtrail.adapters.spark import session
-from paxtrail.errors import EpochRefused, PaxtrailError
+from paxtrail.adapters.spark import batch_session, session
+from paxtrail.errors import EpochRefused, reported
 from paxtrail.settings import Settings
 from paxtrail.tables.contracts import Table
 
@@ -35,14 +34,14 @@ class Job:
 
 @contextmanager
 def opened(settings: Settings, run_id: str, app: str, start: Callable[[Settings, str], SparkSession] = session) -> Iterator[Job]:
-    """The job of a program: its own session and connection, closed after it. The cut of `run_id` must have been opened."""
-    with psycopg.connect(postgres.dsn(settings, "serving", "batch"), autocommit=True) as serving:
+    """The job of a program: its own session and connection, closed after it. The cut of `run_id` must have been opened.
+
+    TableLocked while another program of the batch layer works.
+    """
+    with lake.batch_locked(settings), psycopg.connect(postgres.dsn(settings, "serving", "batch"), autocommit=True) as serving:
         cut = cut_of(serving, run_id)
-        spark = start(settings, app)
-        try:
+        with batch_session(settings, app, start) as spark:
             yield Job(settings, spark, serving, cut)
-        finally:
-            spark.stop()
 
 
 def run_step(about: str, step: Callable[..., Mapping[str, Any]], *, can_be_full: bool = False) -> int:
@@ -53,13 +52,13 @@ def run_step(about: str, step: Callable[..., Mapping[str, Any]], *, can_be_full:
         parser.add_argument("--full", action="store_true", help="from all events, whatever was made before")
     arguments = vars(parser.parse_args())
     run_id = arguments.pop("run")
-    try:
+
+    def work() -> int:
         with opened(Settings.load(), run_id, f"{step.__name__}-{run_id}") as job:
             print(orjson.dumps(step(job, **arguments), option=orjson.OPT_SORT_KEYS).decode())
-    except PaxtrailError as error:
-        print(f"error: {error.code}: {error}", file=sys.stderr)
-        return 1
-    return 0
+        return 0
+
+    return reported(work)
 
 
 def ensure(spark: SparkSession, table: Table, settings: Settings) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from pyspark.sql import SparkSession
 
+from paxtrail.adapters import lake
 from paxtrail.adapters.postgres import password
 from paxtrail.errors import ConfigurationError
 from paxtrail.settings import Settings, jar_cache
@@ -84,6 +86,17 @@ def catalogued(settings: Settings, app: str) -> SparkSession:
     """A session that finds tables by name in the shared catalogue. The first session of its process: its settings are the JVM's."""
     os.environ["SPARK_CONF_DIR"] = str(write_defaults(settings))
     return _started(settings, app, {})
+
+
+@contextmanager
+def batch_session(settings: Settings, app: str, start: Callable[[Settings, str], SparkSession] = session) -> Iterator[SparkSession]:
+    """The session of a program of the batch layer, stopped after it; TableLocked while another program of the batch layer works."""
+    with lake.batch_locked(settings):
+        spark = start(settings, app)
+        try:
+            yield spark
+        finally:
+            spark.stop()
 
 
 def write_defaults(settings: Settings) -> Path:
