@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 import psycopg
+import tenacity
 from pyarrow import dataset as arrow
 
 from paxtrail.adapters import lake, postgres
@@ -20,6 +21,7 @@ from paxtrail.errors import EpochRefused, GateRed, NotFound, PaxtrailError
 from paxtrail.settings import Settings
 from paxtrail.tables.silver import CORRECTIONS, STATES
 
+T = TypeVar("T")
 DERIVED = ("outcome", "history")
 """Entities the batch alone makes: nothing of the stream to compare them with."""
 EMPTY = "{}"
@@ -146,16 +148,23 @@ class Publication:
         full: bool,
         corrected: set[str],
     ) -> Counts:
-        for attempt in range(_ATTEMPTS):
-            try:
-                keys, since, newest = sorted({*fresh, *served}), published.oldest(one), published.newest(one)
-                return publish_range(writer, self, one, fresh, keys, since=since, newest=newest, full=full, corrected=corrected)
-            except EpochRefused:
-                return Counts(refused=1)
-            except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
-                if attempt == _ATTEMPTS - 1:
-                    raise
-        raise AssertionError("unreachable")
+        keys, since, newest = sorted({*fresh, *served}), published.oldest(one), published.newest(one)
+        try:
+            return again_after_deadlock(
+                lambda: publish_range(writer, self, one, fresh, keys, since=since, newest=newest, full=full, corrected=corrected)
+            )
+        except EpochRefused:
+            return Counts(refused=1)
+
+
+def again_after_deadlock(transaction: Callable[[], T]) -> T:
+    """What the transaction gives; where a micro-batch and it waited for each other and it lost, it is made again, from its start."""
+    trying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type((psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)),
+        stop=tenacity.stop_after_attempt(_ATTEMPTS),
+        reraise=True,
+    )
+    return trying(transaction)
 
 
 def publish_range(

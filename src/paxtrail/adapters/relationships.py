@@ -8,19 +8,21 @@ a removal holds it FOR UPDATE.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import psycopg
 from pyarrow import dataset as arrow
 
 from paxtrail.adapters import lake, postgres
-from paxtrail.adapters.publication import Counts, Run, customers_of
+from paxtrail.adapters.publication import Counts, Run, again_after_deadlock, customers_of
 from paxtrail.adapters.serving_store import SESSION, Changes, bump, relink, store_links
 from paxtrail.settings import Settings
 from paxtrail.tables.contracts import Table
 from paxtrail.tables.silver import CORRECTIONS, EDGES, LINKS, RELATIONS
 
+Rows = Sequence[tuple[Any, ...]]
 _CHUNK = 5_000
 _GONE_AT_ONCE = 500
 """Rows removed in one transaction: the stream waits for it."""
@@ -43,16 +45,16 @@ def publish_relationships(settings: Settings, run: Run) -> dict[str, Counts]:
         may_be_wrong = since == 0 or _is_corrected(settings, since, run.epoch)
         gone = _gone(connection, settings, EDGES, since, run.epoch) if may_be_wrong else []
         for edges in _chunks(settings, EDGES, since, run.epoch):
-            _edges(connection, [(*edge, run.epoch) for edge in edges], counts["edges"])
+            counts["edges"].add(_done(connection, _edges, [(*edge, run.epoch) for edge in edges]))
         for start in range(0, len(gone), _GONE_AT_ONCE):
-            _remove_edges(connection, gone[start : start + _GONE_AT_ONCE], run.epoch, counts["edges"])
+            counts["edges"].add(_done(connection, partial(_remove_edges, until=run.epoch), gone[start : start + _GONE_AT_ONCE]))
         for links in _chunks(settings, LINKS, since, run.epoch):
-            _links(connection, links, counts["links"])
+            counts["links"].add(_done(connection, _links, links))
         gone = _gone(connection, settings, RELATIONS, since, run.epoch) if may_be_wrong else []
         for relations in _chunks(settings, RELATIONS, since, run.epoch):
-            _relations(connection, [(*relation, run.epoch) for relation in relations], counts["relations"])
+            counts["relations"].add(_done(connection, _relations, [(*relation, run.epoch) for relation in relations]))
         for start in range(0, len(gone), _GONE_AT_ONCE):
-            _remove_relations(connection, gone[start : start + _GONE_AT_ONCE], run.epoch, counts["relations"])
+            counts["relations"].add(_done(connection, partial(_remove_relations, until=run.epoch), gone[start : start + _GONE_AT_ONCE]))
         with connection.transaction():
             connection.execute(
                 "INSERT INTO publications AS p VALUES (%s, %s) ON CONFLICT (range_id)"
@@ -113,37 +115,45 @@ def _alone(cursor: psycopg.Cursor[Any]) -> None:
         pass  # a cut closed it while we waited for the row: READ COMMITTED does not look again
 
 
-def _remove_edges(connection: psycopg.Connection[Any], edges: Sequence[tuple[str, ...]], until: int, counts: Counts) -> None:
-    with connection.transaction(), connection.cursor() as cursor:
-        _alone(cursor)
-        cursor.execute(
-            "DELETE FROM edges e USING unnest(%s::text[], %s::text[]) k(a, b) WHERE (e.a, e.b) = (k.a, k.b) AND e.epoch <= %s"
-            " RETURNING e.a, e.b",
-            (*(list(column) for column in zip(*edges, strict=True)), until),
-        )
-        removed = cursor.fetchall()
-        counts.healed += len(removed)
-        # Every part that a customer falls into has an end of a removed edge in it.
-        ends = {token for pair in removed for token in pair}
-        changes = Changes()
-        store_links(cursor, {token: token for token in ends} | relink(cursor, ends), changes)
-        _forget(cursor, ends)
-        bump(cursor, changes, 0)
+def _done(connection: psycopg.Connection[Any], step: Callable[[psycopg.Cursor[Any], Rows], Counts], rows: Rows) -> Counts:
+    """Counts of the step, in a transaction of its own."""
+
+    def transaction() -> Counts:
+        with connection.transaction(), connection.cursor() as cursor:
+            return step(cursor, rows)
+
+    return again_after_deadlock(transaction)
 
 
-def _remove_relations(connection: psycopg.Connection[Any], relations: Sequence[tuple[str, ...]], until: int, counts: Counts) -> None:
-    with connection.transaction(), connection.cursor() as cursor:
-        _alone(cursor)
-        cursor.execute(
-            "DELETE FROM relations r USING unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[]) k(fk, f, kind, tk, t)"
-            " WHERE (r.from_kind, r.from_key, r.kind, r.to_kind, r.to_key) = (k.fk, k.f, k.kind, k.tk, k.t) AND r.epoch <= %s"
-            " RETURNING r.from_kind, r.from_key, r.to_kind, r.to_key",
-            (*(list(column) for column in zip(*relations, strict=True)), until),
-        )
-        removed = cursor.fetchall()
-        counts.healed += len(removed)
-        _bump_ends(cursor, removed)
-        _forget(cursor, {key for a_kind, a, b_kind, b in removed for kind, key in ((a_kind, a), (b_kind, b)) if kind == "profile"})
+def _remove_edges(cursor: psycopg.Cursor[Any], edges: Rows, *, until: int) -> Counts:
+    _alone(cursor)
+    cursor.execute(
+        "DELETE FROM edges e USING unnest(%s::text[], %s::text[]) k(a, b) WHERE (e.a, e.b) = (k.a, k.b) AND e.epoch <= %s"
+        " RETURNING e.a, e.b",
+        (*(list(column) for column in zip(*edges, strict=True)), until),
+    )
+    removed = cursor.fetchall()
+    # Every part that a customer falls into has an end of a removed edge in it.
+    ends = {token for pair in removed for token in pair}
+    changes = Changes()
+    store_links(cursor, {token: token for token in ends} | relink(cursor, ends), changes)
+    _forget(cursor, ends)
+    bump(cursor, changes, 0)
+    return Counts(healed=len(removed))
+
+
+def _remove_relations(cursor: psycopg.Cursor[Any], relations: Rows, *, until: int) -> Counts:
+    _alone(cursor)
+    cursor.execute(
+        "DELETE FROM relations r USING unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[]) k(fk, f, kind, tk, t)"
+        " WHERE (r.from_kind, r.from_key, r.kind, r.to_kind, r.to_key) = (k.fk, k.f, k.kind, k.tk, k.t) AND r.epoch <= %s"
+        " RETURNING r.from_kind, r.from_key, r.to_kind, r.to_key",
+        (*(list(column) for column in zip(*relations, strict=True)), until),
+    )
+    removed = cursor.fetchall()
+    _bump_ends(cursor, removed)
+    _forget(cursor, {key for a_kind, a, b_kind, b in removed for kind, key in ((a_kind, a), (b_kind, b)) if kind == "profile"})
+    return Counts(healed=len(removed))
 
 
 def _forget(cursor: psycopg.Cursor[Any], tokens: Collection[str]) -> None:
@@ -156,53 +166,48 @@ def _forget(cursor: psycopg.Cursor[Any], tokens: Collection[str]) -> None:
     )
 
 
-def _edges(connection: psycopg.Connection[Any], edges: Sequence[tuple[str | int, ...]], counts: Counts) -> None:
-    with connection.transaction(), connection.cursor() as cursor:
-        # The stream's own lock for links: who is one customer is decided by one at a time.
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('links'))")
-        cursor.execute(
-            "INSERT INTO edges SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[])"
-            " ON CONFLICT DO NOTHING RETURNING a, b",
-            [list(column) for column in zip(*edges, strict=True)],
-        )
-        missing = cursor.fetchall()
-        counts.published += len(edges)
-        counts.healed += len(missing)
-        if missing:
-            changes = Changes()
-            store_links(cursor, relink(cursor, {token for pair in missing for token in pair}), changes)
-            bump(cursor, changes, 0)
+def _edges(cursor: psycopg.Cursor[Any], edges: Rows) -> Counts:
+    # The stream's own lock for links: who is one customer is decided by one at a time.
+    cursor.execute("SELECT pg_advisory_xact_lock(hashtext('links'))")
+    cursor.execute(
+        "INSERT INTO edges SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[])"
+        " ON CONFLICT DO NOTHING RETURNING a, b",
+        [list(column) for column in zip(*edges, strict=True)],
+    )
+    missing = cursor.fetchall()
+    if missing:
+        changes = Changes()
+        store_links(cursor, relink(cursor, {token for pair in missing for token in pair}), changes)
+        bump(cursor, changes, 0)
+    return Counts(published=len(edges), healed=len(missing))
 
 
-def _links(connection: psycopg.Connection[Any], links: Sequence[tuple[str, ...]], counts: Counts) -> None:
+def _links(cursor: psycopg.Cursor[Any], links: Rows) -> Counts:
     """Links that are missing, or other than the edges say; the serving store may know newer edges than the batch."""
-    with connection.transaction(), connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('links'))")
-        tokens = [token for token, _ in links]
-        cursor.execute("SELECT token, customer_id FROM unnest(%s::text[]) k(token) JOIN links USING (token)", (tokens,))
-        served = dict(cursor.fetchall())
-        other = {token for token, customer in links if served.get(token) != customer}
-        counts.published += len(links)
-        if other:
-            wanted = {token: token for token in other} | relink(cursor, other)
-            moved = {token: customer for token, customer in wanted.items() if token in other and served.get(token) != customer}
-            counts.healed += len(moved)
-            changes = Changes()
-            store_links(cursor, wanted, changes)
-            bump(cursor, changes, 0)
+    cursor.execute("SELECT pg_advisory_xact_lock(hashtext('links'))")
+    tokens = [token for token, _ in links]
+    cursor.execute("SELECT token, customer_id FROM unnest(%s::text[]) k(token) JOIN links USING (token)", (tokens,))
+    served = dict(cursor.fetchall())
+    other = {token for token, customer in links if served.get(token) != customer}
+    counts = Counts(published=len(links))
+    if other:
+        wanted = {token: token for token in other} | relink(cursor, other)
+        counts.healed = sum(token in other and served.get(token) != customer for token, customer in wanted.items())
+        changes = Changes()
+        store_links(cursor, wanted, changes)
+        bump(cursor, changes, 0)
+    return counts
 
 
-def _relations(connection: psycopg.Connection[Any], relations: Sequence[tuple[str | int, ...]], counts: Counts) -> None:
-    with connection.transaction(), connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO relations SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[])"
-            " ON CONFLICT DO NOTHING RETURNING from_kind, from_key, to_kind, to_key",
-            [list(column) for column in zip(*relations, strict=True)],
-        )
-        missing = cursor.fetchall()
-        counts.published += len(relations)
-        counts.healed += len(missing)
-        _bump_ends(cursor, missing)
+def _relations(cursor: psycopg.Cursor[Any], relations: Rows) -> Counts:
+    cursor.execute(
+        "INSERT INTO relations SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[])"
+        " ON CONFLICT DO NOTHING RETURNING from_kind, from_key, to_kind, to_key",
+        [list(column) for column in zip(*relations, strict=True)],
+    )
+    missing = cursor.fetchall()
+    _bump_ends(cursor, missing)
+    return Counts(published=len(relations), healed=len(missing))
 
 
 def _bump_ends(cursor: psycopg.Cursor[Any], relations: Sequence[tuple[str, str, str, str]]) -> None:
