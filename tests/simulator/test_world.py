@@ -9,6 +9,7 @@ from datetime import date
 
 import pytest
 
+from paxtrail.core import sources
 from paxtrail.simulator.messages import MINUTE, SOURCES, instant, local
 from paxtrail.simulator.noise import SILENCE, Noise
 from paxtrail.simulator.schedule import Schedule, schedule
@@ -154,5 +155,5 @@ def test_one_phone_stands_on_many_bookings_and_one_booker_books_for_five() -> No
 
 
 def test_every_source_speaks(small: Simulation) -> None:
-    assert {message.source for message in small.messages()} == set(SOURCES)
+    assert {message.source for message in small.messages()} == set(SOURCES) == set(sources.SOURCES)
     assert all(line["accepted"] > 0 for line in small.expected()["ledger"].values())

@@ -88,6 +88,13 @@ class Membership(Native, frozen=True):
     number: Name
 
 
+class Account(Native, frozen=True):
+    """An account at an identity provider."""
+
+    issuer: Name
+    subject: Name
+
+
 class Document(Native, frozen=True):
     number: Name
     type: Word = Word("P")
@@ -250,6 +257,13 @@ def leg_facts(airline: str, number: str, origin_date: str, departure: str) -> di
     key = normalise.leg_key(airline, digits, origin_date, departure, suffix)
     names: dict[str, Any] = {"leg": key, "airline": airline, "number": digits, "origin_date": origin_date, "departure": departure}
     return names | ({"suffix": suffix} if suffix else {})
+
+
+def loyalty_facts(membership: Membership | UnsetType | None) -> dict[str, Any]:
+    """The facts `loyalty_airline` and `loyalty_number` of a membership; none where there is none."""
+    if not isinstance(membership, Membership):
+        return {}
+    return {"loyalty_airline": membership.airline, "loyalty_number": membership.number}
 
 
 def document_facts(document: Document | UnsetType | None) -> Any:

@@ -9,13 +9,13 @@ from msgspec import UNSET, UnsetType
 
 from paxtrail.core.identity import STRONG, idp_identifier, loyalty_identifier, opaque_identifier, ranked
 from paxtrail.core.native_json import (
+    Account,
     Airport,
     Count,
     Day,
     Instant,
     Locator,
     Membership,
-    Name,
     Native,
     Price,
     Text,
@@ -31,11 +31,6 @@ from paxtrail.core.sources import consents
 from paxtrail.errors import Refusal
 
 VERSION = 2
-
-
-class Account(Native, frozen=True):
-    issuer: Name
-    subject: Name
 
 
 class Customer(Native, frozen=True):

@@ -31,6 +31,7 @@ from paxtrail.core.native_json import (
     given,
     kilograms,
     leg_facts,
+    loyalty_facts,
     reader,
     region,
     require,
@@ -155,8 +156,7 @@ def _facts(message: Message) -> dict[str, Any]:
         facts["status"] = message.event
     if message.event == "upgraded":
         facts["previous_cabin"] = message.previous_cabin
-    if isinstance(message.loyalty, Membership):
-        facts |= {"loyalty_airline": message.loyalty.airline, "loyalty_number": message.loyalty.number}
+    facts |= loyalty_facts(message.loyalty)
     if message.bags:
         facts |= {"bag_count": len({bag.tag for bag in message.bags}), "bags": [_bag(bag) for bag in message.bags]}
     return facts

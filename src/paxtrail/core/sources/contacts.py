@@ -10,6 +10,7 @@ from msgspec import UNSET, UnsetType
 from paxtrail.core import normalise
 from paxtrail.core.identity import email_identifier, idp_identifier, loyalty_identifier, phone_identifier, ranked
 from paxtrail.core.native_json import (
+    Account,
     Count,
     Day,
     Instant,
@@ -22,6 +23,7 @@ from paxtrail.core.native_json import (
     Word,
     controller,
     given,
+    loyalty_facts,
     phone_fact,
     reader,
     region,
@@ -32,11 +34,6 @@ from paxtrail.core.records import Draft, Entity, Envelope, Identifier, Relation
 from paxtrail.errors import Refusal
 
 VERSION = 1
-
-
-class Account(Native, frozen=True):
-    issuer: Name
-    subject: Name
 
 
 class Booking(Native, frozen=True):
@@ -136,8 +133,7 @@ def _facts(message: Message) -> dict[str, Any]:
         "email": customer.email,
         "phone": phone_fact(customer.phone, None),
     }
-    if customer.loyalty:
-        facts |= {"loyalty_airline": customer.loyalty.airline, "loyalty_number": customer.loyalty.number}
+    facts |= loyalty_facts(customer.loyalty)
     if customer.booking:
         facts |= {"locator": customer.booking.locator, "surname": customer.booking.surname, "given": customer.booking.given or UNSET}
     own = {"received": ("subject", "text"), "closed": ("status", "duration"), "surveyed": ("score", "scale", "comment")}

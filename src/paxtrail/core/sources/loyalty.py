@@ -26,6 +26,7 @@ from paxtrail.core.native_json import (
     controller,
     given,
     leg_facts,
+    loyalty_facts,
     phone_fact,
     reader,
     region,
@@ -107,7 +108,7 @@ def decode(envelope: Envelope, body: bytes) -> list[Draft]:
     subject = loyalty_identifier(message.account.airline, message.account.number)
     if subject is None:
         raise Refusal("bad_field", "not a membership number", "$.account.number")
-    names = {"loyalty_airline": message.account.airline, "loyalty_number": message.account.number}
+    names = loyalty_facts(message.account)
     contacts: tuple[Identifier, ...] = ()
     residence: Any = UNSET
     match message:

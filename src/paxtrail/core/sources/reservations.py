@@ -17,6 +17,7 @@ from paxtrail.core.native_json import (
     document_facts,
     given,
     leg_facts,
+    loyalty_facts,
     phone_fact,
     price_facts,
     region,
@@ -255,8 +256,7 @@ def _passenger_facts(pnr: Pnr, person: Person) -> dict[str, Any]:
         "order_status": pnr.status,
         "channel": _channel(pnr),
     }
-    if isinstance(passenger.loyalty, Membership):
-        facts |= {"loyalty_airline": passenger.loyalty.airline, "loyalty_number": passenger.loyalty.number}
+    facts |= loyalty_facts(passenger.loyalty)
     for one, more, values in (("email", "other_emails", person.emails), ("phone", "other_phones", person.phones)):
         if values:
             facts[one] = values[0]
