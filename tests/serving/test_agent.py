@@ -63,11 +63,10 @@ async def test_what_nobody_matches_or_cannot_be_is_said(api: Client) -> None:
     assert (wrong.status_code, "cannot be one" in wrong.text) == (422, True)
 
 
-async def test_every_view_is_recorded(api: Client, world: World) -> None:
+async def test_a_view_with_its_timeline_is_recorded_as_one_read_with_its_purpose(api: Client, world: World) -> None:
     await signed_in(api)
     await api.http.get(f"/agent/customers/{world.customer()}/part")
-    routes = [route for (route,) in world.sql("select route from reads", database="vault")]
-    assert set(routes) == {"agent.part"}
+    assert world.sql("select route, purpose, customers from reads", database="vault") == [("agent.part", "care", [world.customer()])]
 
 
 async def test_a_form_of_another_site_is_refused(api: Client) -> None:

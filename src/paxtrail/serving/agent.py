@@ -13,16 +13,16 @@ from fastapi import FastAPI, Path, Request
 from pydantic import TypeAdapter, ValidationError
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
-from paxtrail.errors import BadRequest, PaxtrailError, Unauthenticated, Unavailable
-from paxtrail.serving import pages, routes, session
+from paxtrail.errors import BadRequest, PaxtrailError, Unavailable
+from paxtrail.serving import context, pages, routes, session
 from paxtrail.serving.context import Serving
 from paxtrail.serving.freshness import instant, now_us
 from paxtrail.serving.statements import NEWEST
-from paxtrail.serving.viewing import Asked
 
 LOOK_EVERY_S = 1.0
 STREAM_S = 300.0
 """A stream of changes ends after this; the browser comes again, and its token is looked at again."""
+_LINES = 20
 _KINDS = ("loyalty", "email", "phone", "pnr", "ticket", "bag_tag")
 _LOOKUP: TypeAdapter[routes.Lookup] = TypeAdapter(routes.Lookup)
 StaticName = Annotated[str, Path(pattern=r"^agent\.(css|js)$")]
@@ -60,10 +60,10 @@ async def sign_out(request: Request) -> Response:
 async def search(request: Request) -> Response:
     """Customers found by an identifier, PNR and surname, ticket or bag tag; a single one is shown at once."""
     form = await _form(request)
-    asked = _asked(request)
+    asked = context.asked(request)
     found, problem = [], ""
     try:
-        found = (await routes.look_up(_serving(request).search, asked, _sought(form)))["matches"]
+        found = (await routes.look_up(context.serving(request).search, asked, _sought(form)))["matches"]
     except BadRequest as error:
         problem = error.code
     if len(found) == 1:
@@ -84,8 +84,8 @@ async def part(request: Request, customer_id: routes.CustomerId) -> Response:
 
 async def changes(request: Request, customer_id: routes.CustomerId) -> Response:
     """Server-sent events: `changed` with the newest version of anything in the view, at once and whenever it grows; `age` of the data."""
-    asked = _asked(request)
-    serving = _serving(request)
+    asked = context.asked(request)
+    serving = context.serving(request)
     await serving.profiles.own(asked, customer_id)
 
     async def stream() -> AsyncIterator[bytes]:
@@ -108,12 +108,11 @@ async def static(request: Request, name: StaticName) -> Response:
 
 
 async def _viewed(request: Request, customer_id: str, template: str) -> Response:
-    asked, serving = _asked(request), _serving(request)
+    asked, serving = context.asked(request), context.serving(request)
     newest = await _newest(serving, customer_id)  # before the view: what changes in between is shown at the next look
-    body = await serving.profiles.view(asked, customer_id)
-    timeline = await serving.profiles.timeline(asked, customer_id, None, 20)
+    body, timeline = await serving.profiles.page(asked, customer_id, _LINES)
     moment = {"as_of": instant(asked.at), "age_s": serving.freshness.short(asked.at)["age_s"]}
-    return pages.page(template, view=body, timeline=timeline["items"], newest=newest, moment=moment, purpose=asked.caller.purpose)
+    return pages.page(template, view=body, timeline=timeline, newest=newest, moment=moment, purpose=asked.caller.purpose)
 
 
 async def _newest(serving: Serving, customer_id: str) -> int:
@@ -149,21 +148,9 @@ async def _form(request: Request) -> dict[str, str]:
         raise BadRequest("malformed", "the form cannot be read") from None
 
 
-def _asked(request: Request) -> Asked:
-    caller = request.state.caller
-    if caller is None:
-        raise Unauthenticated("token_missing")
-    return Asked(caller, request.scope["route"].name, now_us(), request.scope.get("trace", ""))
-
-
 def _purpose(request: Request) -> str:
     found = session.given(request.scope["headers"])
     return found[1] if found else ""
-
-
-def _serving(request: Request) -> Serving:
-    found: Serving = request.app.state.serving
-    return found
 
 
 def _gate(request: Request) -> Any:

@@ -6,23 +6,25 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
+from fastapi import Request
+
 from paxtrail.adapters import configuration, keyring
 from paxtrail.adapters.lanes import running
 from paxtrail.adapters.postgres import dsn
 from paxtrail.adapters.vault import AsyncVault
-from paxtrail.errors import Unavailable
+from paxtrail.errors import Unauthenticated, Unavailable
 from paxtrail.serving.analytics import Analytics
 from paxtrail.serving.collect import Collect
 from paxtrail.serving.documents import Documents
 from paxtrail.serving.entities import Entities
-from paxtrail.serving.freshness import Freshness
+from paxtrail.serving.freshness import Freshness, now_us
 from paxtrail.serving.metrics import Metrics
 from paxtrail.serving.profiles import Profiles
 from paxtrail.serving.reads import ReadLog
 from paxtrail.serving.search import Search
 from paxtrail.serving.store import Store, guarded, pool
 from paxtrail.serving.tokens import Verifier
-from paxtrail.serving.viewing import Viewing
+from paxtrail.serving.viewing import Asked, Viewing
 from paxtrail.settings import Settings
 
 _PROBE_S = 2.0
@@ -91,3 +93,17 @@ async def start(settings: Settings, verifier: Verifier, metrics: Metrics) -> Ser
         Collect(settings, metrics),
         Analytics(settings),
     )
+
+
+def serving(request: Request) -> Serving:
+    """The parts that answer this request."""
+    found: Serving = request.app.state.serving
+    return found
+
+
+def asked(request: Request) -> Asked:
+    """Who asks for what, and when; Unauthenticated where the guard let nobody in."""
+    caller = request.state.caller
+    if caller is None:
+        raise Unauthenticated("token_missing")
+    return Asked(caller, request.scope["route"].name, now_us(), request.scope.get("trace", ""))

@@ -10,6 +10,7 @@ from paxtrail.core import outcomes
 from paxtrail.core.consent import Record
 from paxtrail.errors import NotFound
 from paxtrail.serving import permits
+from paxtrail.serving.documents import Found
 from paxtrail.serving.freshness import instant
 from paxtrail.serving.journeys import Parts
 from paxtrail.serving.statements import TOKENS
@@ -35,15 +36,27 @@ class Profiles:
 
     async def view(self, asked: Asked, token: str) -> dict[str, Any]:
         """The 360 view, out of one snapshot."""
+        found, settled, rows = await self._viewing.documents.view(token)
+        await self._viewing.own(asked.caller, (found[0],))
+        recorded = self._viewing.record(asked, (found[0],))
+        body = await self._view(asked, found, Parts(settled, rows))
+        await recorded
+        return body
+
+    async def page(self, asked: Asked, token: str, lines: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """The 360 view and the newest lines of the timeline, as one read."""
+        found, settled, rows = await self._viewing.documents.view(token)
+        await self._viewing.own(asked.caller, (found[0],))
+        recorded = self._viewing.record(asked, (found[0],))
+        body, timeline = await self._view(asked, found, Parts(settled, rows)), await self._lines(asked, found, None, lines)
+        await recorded
+        return body, timeline["items"]
+
+    async def _view(self, asked: Asked, found: Found, parts: Parts) -> dict[str, Any]:
         viewing = self._viewing
-        found, settled, rows = await viewing.documents.view(token)
-        await viewing.own(asked.caller, (found[0],))
-        recorded = viewing.record(asked, (found[0],))
-        parts = Parts(settled, rows)
         eyes = await viewing.eyes(asked, [found[2], *parts.texts()], (found,))
         permit = viewing.permit(asked, (found,), eyes)
         if permit.refused:
-            await recorded
             nothing = {"journeys": [], "journeys_total": 0, "orders": [], "history": {}}
             profile = viewing.shown("customer", found, asked, eyes, permit)
             return {"customer_id": found[0], "version": found[1], "profile": profile, **nothing}
@@ -51,21 +64,19 @@ class Profiles:
         journeys.sort(key=_when, reverse=True)
         before = outcomes.unite(parts.histories)
         since = outcomes.history(j["outcome"] for j in journeys if j["outcome"] is not None and not parts.is_published(j["key"]))
-        body = {
+        return {
             "customer_id": found[0],
             "version": found[1],
             "profile": viewing.shown("customer", found, asked, eyes, permit),
             "journeys": journeys,
             "journeys_total": parts.total,
-            "orders": [viewing.shown("order", settled["order", key], asked, eyes, permit) for key in parts.keys("order")],
+            "orders": [viewing.shown("order", parts.settled["order", key], asked, eyes, permit) for key in parts.keys("order")],
             "history": {
                 "up_to_cut": outcomes.totals(before),
                 "since": outcomes.totals(since),
                 "total": outcomes.totals(outcomes.unite([before, since])),
             },
         }
-        await recorded
-        return body
 
     async def own(self, asked: Asked, token: str) -> None:
         """NotFound if there is no such customer for this caller."""
@@ -78,14 +89,17 @@ class Profiles:
         """What happened to this customer, newest first."""
         viewing = self._viewing
         found = await viewing.documents.customer(token)
-        customer = found[0]
-        await viewing.own(asked.caller, (customer,))
-        recorded = viewing.record(asked, (customer,))
+        await viewing.own(asked.caller, (found[0],))
+        recorded = viewing.record(asked, (found[0],))
+        page = await self._lines(asked, found, cursor, limit)
+        await recorded
+        return {"customer_id": found[0], **page}
+
+    async def _lines(self, asked: Asked, found: Found, cursor: str | None, limit: int) -> dict[str, Any]:
+        viewing, customer = self._viewing, found[0]
         tokens = [row["token"] for row in await viewing.store.fetch(TOKENS, customer)]
         permit = viewing.permit(asked, (found,), await viewing.eyes(asked, (), (found,)))
-        page = await viewing.lines("profile", tokens, f"profile/{customer}", cursor, limit, permit)
-        await recorded
-        return {"customer_id": customer, **page}
+        return await viewing.lines("profile", tokens, f"profile/{customer}", cursor, limit, permit)
 
     async def consents(self, asked: Asked, token: str) -> dict[str, Any]:
         """What each purpose is decided to now, and the acts this follows from, newest first."""

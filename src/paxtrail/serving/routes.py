@@ -11,10 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import Response
 
 from paxtrail.core import normalise
-from paxtrail.errors import BadRequest, Unauthenticated
-from paxtrail.serving import analytics, shapes
+from paxtrail.errors import BadRequest
+from paxtrail.serving import analytics, context, shapes
 from paxtrail.serving.answers import JSON, answer
-from paxtrail.serving.context import Serving
 from paxtrail.serving.freshness import instant, now_us
 from paxtrail.serving.metrics import CONTENT_TYPE
 from paxtrail.serving.search import Search
@@ -87,20 +86,8 @@ class Batch(_Body):
 Lookup = ByIdentifier | ByPnr | ByTicket | ByBag
 
 
-def _serving(request: Request) -> Serving:
-    found: Serving = request.app.state.serving
-    return found
-
-
-def _asked(request: Request) -> Asked:
-    caller = request.state.caller
-    if caller is None:
-        raise Unauthenticated("token_missing")
-    return Asked(caller, request.scope["route"].name, now_us(), request.scope.get("trace", ""))
-
-
 def _answer(request: Request, asked: Asked, body: dict[str, Any], *, location: str | None = None) -> Response:
-    moment = {"as_of": instant(asked.at), "freshness": _serving(request).freshness.short(asked.at)}
+    moment = {"as_of": instant(asked.at), "freshness": context.serving(request).freshness.short(asked.at)}
     return answer(request.scope["headers"], body, moment, location=location)
 
 
@@ -117,22 +104,22 @@ def _leg(designator: str, date: str, airport: str) -> str:
 
 async def read_profile(request: Request, customer_id: CustomerId) -> Response:
     """The customer's profile as the caller's role may see it; a merged id answers the customer it became part of."""
-    asked = _asked(request)
-    body = await _serving(request).profiles.profile(asked, customer_id)
+    asked = context.asked(request)
+    body = await context.serving(request).profiles.profile(asked, customer_id)
     return _answer(request, asked, body, location=_moved(customer_id, body, ""))
 
 
 async def view_profile(request: Request, customer_id: CustomerId) -> Response:
     """The 360 view: profile, journeys with live flight and bags, orders, history up to the last cut and since."""
-    asked = _asked(request)
-    body = await _serving(request).profiles.view(asked, customer_id)
+    asked = context.asked(request)
+    body = await context.serving(request).profiles.view(asked, customer_id)
     return _answer(request, asked, body, location=_moved(customer_id, body, "/360"))
 
 
 async def profile_consents(request: Request, customer_id: CustomerId) -> Response:
     """What each purpose is decided to now, with the reason and the rule; and the acts of consent this follows from, newest first."""
-    asked = _asked(request)
-    body = await _serving(request).profiles.consents(asked, customer_id)
+    asked = context.asked(request)
+    body = await context.serving(request).profiles.consents(asked, customer_id)
     return _answer(request, asked, body, location=_moved(customer_id, body, "/consents"))
 
 
@@ -143,14 +130,14 @@ def _moved(given: str, body: dict[str, Any], rest: str) -> str | None:
 
 async def profile_timeline(request: Request, customer_id: CustomerId, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """What happened to the customer, newest first."""
-    asked = _asked(request)
-    return _answer(request, asked, await _serving(request).profiles.timeline(asked, customer_id, cursor, limit))
+    asked = context.asked(request)
+    return _answer(request, asked, await context.serving(request).profiles.timeline(asked, customer_id, cursor, limit))
 
 
 async def lookup(request: Request, body: Lookup) -> Response:
     """Customers found by an identifier, by PNR and surname, by ticket or by bag tag: at most ten, else `too_many`."""
-    asked = _asked(request)
-    return _answer(request, asked, await look_up(_serving(request).search, asked, body))
+    asked = context.asked(request)
+    return _answer(request, asked, await look_up(context.serving(request).search, asked, body))
 
 
 async def look_up(search: Search, asked: Asked, body: Lookup) -> dict[str, Any]:
@@ -168,8 +155,8 @@ async def look_up(search: Search, asked: Asked, body: Lookup) -> dict[str, Any]:
 
 async def batch(request: Request, body: Batch) -> Response:
     """Up to 100 customers at once, in the order asked: `ids` first, then `identifiers`; each found, or not."""
-    asked = _asked(request)
-    found = await _serving(request).search.batch(asked, body.ids, [(i.namespace, i.value) for i in body.identifiers])
+    asked = context.asked(request)
+    found = await context.serving(request).search.batch(asked, body.ids, [(i.namespace, i.value) for i in body.identifiers])
     return _answer(request, asked, found)
 
 
@@ -178,23 +165,23 @@ async def batch(request: Request, body: Batch) -> Response:
 
 async def read_journey(request: Request, key: JourneyKey) -> Response:
     """One passenger on one leg, with the flight and the bags as they are now."""
-    asked = _asked(request)
-    return _answer(request, asked, await _serving(request).entities.journey(asked, key))
+    asked = context.asked(request)
+    return _answer(request, asked, await context.serving(request).entities.journey(asked, key))
 
 
 async def read_flight(request: Request, designator: Designator, date: Date, airport: Airport) -> Response:
     """One flight leg: schedule, estimates, actuals, gates, status, delay."""
-    asked = _asked(request)
-    return _answer(request, asked, await _serving(request).entities.flight(asked, _leg(designator, date, airport)))
+    asked = context.asked(request)
+    return _answer(request, asked, await context.serving(request).entities.flight(asked, _leg(designator, date, airport)))
 
 
 async def flight_timeline(
     request: Request, designator: Designator, date: Date, airport: Airport, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
     """What happened to the flight, newest first."""
-    asked = _asked(request)
+    asked = context.asked(request)
     return _answer(
-        request, asked, await _serving(request).entities.timeline("flight", _leg(designator, date, airport), cursor, limit, asked)
+        request, asked, await context.serving(request).entities.timeline("flight", _leg(designator, date, airport), cursor, limit, asked)
     )
 
 
@@ -202,20 +189,20 @@ async def flight_customers(
     request: Request, designator: Designator, date: Date, airport: Airport, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
     """Customers with a journey on the flight, paged."""
-    asked = _asked(request)
-    return _answer(request, asked, await _serving(request).entities.customers(asked, _leg(designator, date, airport), cursor, limit))
+    asked = context.asked(request)
+    return _answer(request, asked, await context.serving(request).entities.customers(asked, _leg(designator, date, airport), cursor, limit))
 
 
 async def read_bag(request: Request, tag: Tag) -> Response:
     """A bag tag with its episodes: custody points, and where it is in the newest."""
-    asked = _asked(request)
-    return _answer(request, asked, await _serving(request).entities.bag(asked, tag))
+    asked = context.asked(request)
+    return _answer(request, asked, await context.serving(request).entities.bag(asked, tag))
 
 
 async def bag_timeline(request: Request, tag: Tag, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """What happened to bags of this tag, newest first."""
-    asked = _asked(request)
-    return _answer(request, asked, await _serving(request).entities.timeline("bag", tag, cursor, limit, asked))
+    asked = context.asked(request)
+    return _answer(request, asked, await context.serving(request).entities.timeline("bag", tag, cursor, limit, asked))
 
 
 # -- in ------------------------------------------------------------------------------------------------------------------------------
@@ -223,8 +210,8 @@ async def bag_timeline(request: Request, tag: Tag, limit: Limit = 50, cursor: Cu
 
 async def collect(request: Request, source: Source) -> Response:
     """Records of a source: answered once the broker has acknowledged all that were accepted, each with its outcome."""
-    asked = _asked(request)
-    return await _serving(request).collect.take(asked, source, request)
+    asked = context.asked(request)
+    return await context.serving(request).collect.take(asked, source, request)
 
 
 # -- questions of analysts ---------------------------------------------------------------------------------------------------------
@@ -242,10 +229,10 @@ async def ask(
     limit: Annotated[int, Query(ge=1, le=1000, description="How many rows at most.")] = 100,
 ) -> Response:
     """Counts by whole hours: punctuality, disruptions, bags by custody point, searches. Small counts of persons are null."""
-    asked = _asked(request)
+    asked = context.asked(request)
     only = {name: value for name, value in (("airline", airline), ("airport", airport), ("route", route)) if value is not None}
     groups = tuple(by.split(",")) if by else ()
-    found = await _serving(request).analytics.answer(asked, question, analytics.period(since, until, asked.at, groups, only, limit))
+    found = await context.serving(request).analytics.answer(asked, question, analytics.period(since, until, asked.at, groups, only, limit))
     return _answer(request, asked, found)
 
 
@@ -259,19 +246,19 @@ async def live(request: Request) -> Response:
 
 async def ready(request: Request) -> Response:
     """Serving store and vault answer and the issuer's keys are known: 200; else 503 that names what is missing."""
-    missing = await _serving(request).missing()
+    missing = await context.serving(request).missing()
     body = {"status": "unready", "missing": missing} if missing else {"status": "ready"}
     return Response(orjson.dumps(body), 503 if missing else 200, {"retry-after": "1"} if missing else None, JSON)
 
 
 async def freshness(request: Request) -> Response:
     """Age of the last stream commit per lane, epoch, last publication and its drift."""
-    return Response(orjson.dumps(_serving(request).freshness.full(now_us())), 200, media_type=JSON)
+    return Response(orjson.dumps(context.serving(request).freshness.full(now_us())), 200, media_type=JSON)
 
 
 async def metrics(request: Request) -> Response:
     """Figures for Prometheus."""
-    serving = _serving(request)
+    serving = context.serving(request)
     serving.freshness.observe(now_us())
     return Response(serving.metrics.text(), 200, {"content-type": CONTENT_TYPE})
 
