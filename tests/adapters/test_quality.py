@@ -13,36 +13,27 @@ from pyspark.sql import SparkSession
 from tests.parity.stories import Story, history
 from tests.parity.test_canaries import canaries
 
-from paxtrail.adapters import batch, configuration, quality
-from paxtrail.adapters.cuts import cut_of
+from paxtrail.adapters import configuration, quality
 from paxtrail.adapters.silver import Job
 from paxtrail.errors import GateRed
 from paxtrail.settings import Settings
+from paxtrail.tables.contracts import Table
 from paxtrail.tables.silver import EVENTS, STATES
 
 
-class Gated(Story):
-    """A story whose runs stop before publication."""
-
-    def make(self, run_id: str, *, full: bool = False) -> Job:
-        batch.cut_open(self.settings, run_id)
-        job = Job(self.settings, self.lane.spark, self.serving, cut_of(self.serving, run_id))
-        batch.make(job, full=full)
-        return job
-
-    def spoil(self, job: Job, table: str, statement: str) -> None:
-        """Changes the lake behind the batch layer's back."""
-        job.spark.sql(statement.format(table=f"delta.`{table}`"))
+def spoil(job: Job, table: Table, statement: str) -> None:
+    """Changes the lake behind the batch layer's back."""
+    job.spark.sql(statement.format(table=f"delta.`{table.path(job.settings.lake)}`"))
 
 
 @pytest.fixture
-def story(clean_postgres: Settings, spark: SparkSession) -> Iterator[Gated]:
-    story = Gated(clean_postgres, spark, seed=5)
+def story(clean_postgres: Settings, spark: SparkSession) -> Iterator[Story]:
+    story = Story(clean_postgres, spark, seed=5)
     yield story
     story.close()
 
 
-def test_a_run_on_what_the_airline_told_is_green_and_its_results_hold_no_value_of_a_person(story: Gated) -> None:
+def test_a_run_on_what_the_airline_told_is_green_and_its_results_hold_no_value_of_a_person(story: Story) -> None:
     sent = history(5)
     story.tell(sent[: len(sent) // 2])
     first = story.make("first")
@@ -85,13 +76,13 @@ SPOILED = {
 }
 
 
-def test_what_a_contract_forbids_makes_the_gate_red_and_stops_the_publication(story: Gated) -> None:
+def test_what_a_contract_forbids_makes_the_gate_red_and_stops_the_publication(story: Story) -> None:
     story.tell(history(6, flights=1))
     job = story.make("run")
     tables = [DeltaTable.forPath(job.spark, table.path(story.settings.lake)) for table in (EVENTS, STATES)]
     whole = [table.history(1).collect()[0]["version"] for table in tables]
     for table, statement in SPOILED.values():
-        story.spoil(job, table.path(story.settings.lake), statement)
+        spoil(job, table, statement)
     with pytest.raises(GateRed) as raised:
         quality.ask(job)
     assert [name for name in SPOILED if name not in str(raised.value)] == []
@@ -105,7 +96,7 @@ def test_what_a_contract_forbids_makes_the_gate_red_and_stops_the_publication(st
     assert story.publish("run")["drifted"] == 0
 
 
-def test_an_event_that_was_committed_and_is_not_in_silver_is_missed(story: Gated) -> None:
+def test_an_event_that_was_committed_and_is_not_in_silver_is_missed(story: Story) -> None:
     story.tell(history(7, flights=1))
     with story.serving_as_owner() as owner:
         owner.execute(sql.SQL("update stream_commit set events = events + 1 where seq = (select max(seq) from stream_commit)"))
@@ -114,21 +105,21 @@ def test_an_event_that_was_committed_and_is_not_in_silver_is_missed(story: Gated
         quality.ask(job)
 
 
-def test_a_run_that_found_nothing_new_is_green(story: Gated) -> None:
+def test_a_run_that_found_nothing_new_is_green(story: Story) -> None:
     story.tell(history(9, flights=1))
     for run in ("some", "none"):
         assert quality.ask(story.make(run))["gate"] == "green"
         assert story.publish(run)["drifted"] == 0
 
 
-def test_what_a_red_run_left_behind_is_looked_at_again_by_the_next(story: Gated) -> None:
+def test_what_a_red_run_left_behind_is_looked_at_again_by_the_next(story: Story) -> None:
     sent = history(8, flights=1)
     story.tell(sent[:40])
     quality.ask(story.make("green"))
     story.publish("green")
     story.tell(sent[40:80])
     red = story.make("red")
-    story.spoil(red, STATES.path(story.settings.lake), "UPDATE {table} SET bucket = -1 WHERE epoch = 2")
+    spoil(red, STATES, "UPDATE {table} SET bucket = -1 WHERE epoch = 2")
     with pytest.raises(GateRed):
         quality.ask(red)
     story.tell(sent[80:81])

@@ -137,10 +137,16 @@ class Story:
     def run_batch(self, *, full: bool, publish: bool = True) -> dict[str, Any]:
         """A cut and a batch run; its publication's counts."""
         run_id = f"run-{len(self.runs)}"
+        self.make(run_id, full=full)
+        return self.publish(run_id) if publish else {}
+
+    def make(self, run_id: str, *, full: bool = False) -> Job:
+        """A cut and a batch run that has asked no gate and published nothing."""
         self.runs.append(run_id)
         batch.cut_open(self.settings, run_id)
-        batch.make(Job(self.settings, self.spark, self.serving, cut_of(self.serving, run_id)), full=full)
-        return self.publish(run_id) if publish else {}
+        job = Job(self.settings, self.spark, self.serving, cut_of(self.serving, run_id))
+        batch.make(job, full=full)
+        return job
 
     def publish(self, run_id: str) -> dict[str, Any]:
         """Publishes a run, again or late."""

@@ -70,6 +70,14 @@ class World:
         rows = self.serving.execute("SELECT entity, key, version FROM versions").fetchall()
         return {(entity, key): version for entity, key, version in rows}
 
+    def rebuild(self) -> dict[str, Any]:
+        """The serving store is lost, and a new one is filled from Delta and the vault; the publication's counts."""
+        known = ("links", "edges", "relations", "timeline", "states", "versions", "seqs", "stream_commit", "outbox", "ledger", "seen")
+        with psycopg.connect(dsn(self.settings, "serving", "postgres"), autocommit=True) as connection:
+            connection.execute(f"TRUNCATE {', '.join(known)}, publication_counts, publications, batch_runs, cuts, epochs".encode())
+            connection.execute("INSERT INTO epochs (epoch) VALUES (1)")
+        return rebuilding.fill(self.settings, self.spark, self.serving, "again")
+
     def batch_states(self) -> dict[tuple[str, str], str]:
         rows = self.spark.read.format("delta").load(STATES.path(self.settings.lake)).select("entity", "key", "state").collect()
         return {(row["entity"], row["key"]): row["state"] for row in rows}
@@ -278,13 +286,7 @@ def test_an_empty_serving_store_is_rebuilt_from_delta_to_the_same_states_and_ids
         return {table: set(world.serving.execute(f"SELECT (to_jsonb(t) - 'epoch')::text FROM {table} t").fetchall()) for table in tables}
 
     before, versions = rows(), world.versions()
-    with psycopg.connect(dsn(world.settings, "serving", "postgres"), autocommit=True) as connection:
-        others = ("states", "versions", "seqs", "stream_commit", "publication_counts", "publications", "outbox", "ledger", "seen")
-        for table in (*tables, *others):
-            connection.execute(f"TRUNCATE {table}")
-        connection.execute("TRUNCATE batch_runs, cuts, epochs")
-        connection.execute("INSERT INTO epochs (epoch) VALUES (1)")
-    counts = rebuilding.fill(world.settings, world.spark, world.serving, "again")
+    counts = world.rebuild()
     assert counts["publication"]["drifted"] == 0
     assert counts["events"]["dropped"] == 0
     assert world.served() == world.expected()

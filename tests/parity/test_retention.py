@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
@@ -16,8 +15,7 @@ from tests.fold_histories import DEFINITIONS
 from tests.parity.bronze import Row, configure
 from tests.parity.test_batch import World
 
-from paxtrail.adapters import configuration, lake, rebuilding, silver, silver_retention
-from paxtrail.adapters.postgres import dsn
+from paxtrail.adapters import configuration, lake, silver, silver_retention
 from paxtrail.adapters.silver_retention import expire
 from paxtrail.core.folds import DAY
 from paxtrail.core.retention import Limit
@@ -154,13 +152,7 @@ def test_a_serving_store_is_rebuilt_after_everything_expired(world: World) -> No
     statement = "SELECT (to_jsonb(t) - 'epoch')::text FROM {} t"
     there = {table: set(world.serving.execute(statement.format(table)).fetchall()) for table in tables}
     assert expire(world.job("a"), EVERYTHING)["events"] > 0
-    with psycopg.connect(dsn(world.settings, "serving", "postgres"), autocommit=True) as connection:
-        others = ("states", "versions", "timeline", "seqs", "stream_commit", "publication_counts", "publications", "outbox", "seen")
-        for table in (*tables, *others):
-            connection.execute(f"TRUNCATE {table}")
-        connection.execute("TRUNCATE batch_runs, cuts, epochs")
-        connection.execute("INSERT INTO epochs (epoch) VALUES (1)")
-    assert rebuilding.fill(world.settings, world.spark, world.serving, "again")["publication"]["drifted"] == 0
+    assert world.rebuild()["publication"]["drifted"] == 0
     assert world.served() == world.expected()
     assert {table: set(world.serving.execute(statement.format(table)).fetchall()) for table in tables} == there
 

@@ -140,26 +140,22 @@ def _validate(job: Job, frames: Iterator[tuple[str, DataFrame, list[Expectation]
         context, source = _context(job.settings)
         import great_expectations as gx
 
-        definitions, batches = [], {}
+        failed, asked = [], 0
         for name, rows, expectations in frames:
             suite = context.suites.add_or_update(gx.ExpectationSuite(name=name, expectations=expectations))
-            asset = source.add_dataframe_asset(name)
-            batch = asset.add_batch_definition_whole_dataframe("run")
-            definitions.append(context.validation_definitions.add_or_update(gx.ValidationDefinition(name=name, data=batch, suite=suite)))
-            batches[name] = rows
-        failed, asked = [], 0
-        for definition in definitions:
+            batch = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("run")
+            definition = context.validation_definitions.add_or_update(gx.ValidationDefinition(name=name, data=batch, suite=suite))
             checkpoint = gx.Checkpoint(
-                name=definition.name,
+                name=name,
                 validation_definitions=[definition],
                 actions=[gx.checkpoint.UpdateDataDocsAction(name="pages")],
                 result_format=_RESULT,
             )
             checkpoint = context.checkpoints.add_or_update(checkpoint)
-            result = checkpoint.run({"dataframe": batches[definition.name]}, run_id=gx.RunIdentifier(run_name=job.cut.run_id))
+            result = checkpoint.run({"dataframe": rows}, run_id=gx.RunIdentifier(run_name=job.cut.run_id))
             for validation in result.run_results.values():
                 asked += len(validation.results)
-                failed += [_named(definition.name, one) for one in validation.results if not one.success]
+                failed += [_named(name, one) for one in validation.results if not one.success]
         return failed, asked
 
 
