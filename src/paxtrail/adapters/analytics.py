@@ -9,7 +9,7 @@ import orjson
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from paxtrail.adapters import keyring, lake
+from paxtrail.adapters import drafts, keyring, lake
 from paxtrail.adapters.druid import TOPIC
 from paxtrail.adapters.lanes import lanes as named
 from paxtrail.settings import Settings
@@ -45,9 +45,7 @@ def to_kafka(settings: Settings, lane: str, clock: Callable[[], int]) -> Callabl
         # Not by an Observation: it never ends where the sink is Kafka's.
         ((seq,),) = rows.agg(F.max("seq")).collect()
         before = orjson.loads(progress.read_bytes()) if progress.exists() else {"seq": -1}
-        draft = progress.with_suffix(".draft")
-        draft.write_bytes(orjson.dumps({"batch": batch_id, "seq": max(before["seq"], -1 if seq is None else seq)}))
-        draft.replace(progress)
+        drafts.replace(progress, orjson.dumps({"batch": batch_id, "seq": max(before["seq"], -1 if seq is None else seq)}))
 
     return batch
 

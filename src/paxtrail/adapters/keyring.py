@@ -18,6 +18,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from paxtrail.adapters import drafts
 from paxtrail.core.records import Identifier
 from paxtrail.errors import ConfigurationError
 from paxtrail.settings import Settings
@@ -65,22 +66,12 @@ def _file(path: Path, *, may_create: bool) -> str:
     if not path.exists():
         if not may_create:
             raise ConfigurationError(f"no keyring: set PAXTRAIL_KEYRING from the key service, or provide {path}")
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         fresh = {
             "current": 1,
             "generations": {"1": b64encode(os.urandom(32)).decode()},
             "lookup_secret": b64encode(os.urandom(32)).decode(),
         }
-        draft = path.with_suffix(f".{os.getpid()}")
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w") as file:
-            file.write(json.dumps(fresh))
-        try:
-            os.link(draft, path)  # whoever is first wins; the others read the winner's
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
+        drafts.once(path, json.dumps(fresh))  # whoever is first wins; the others read the winner's
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise ConfigurationError(f"{path} can be read by others: chmod 600 it, and rotate the keys if others had access")
     return path.read_text()
@@ -123,9 +114,5 @@ def _kept(path: Path, alive: set[str]) -> dict[str, bytes]:
         known = json.loads(path.read_text()) if path.exists() else {}
         if set(known) != alive:
             known = {quarter: known.get(quarter) or b64encode(os.urandom(32)).decode() for quarter in sorted(alive)}
-            draft = path.with_suffix(".draft")
-            draft.unlink(missing_ok=True)
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(json.dumps(known))
-            draft.replace(path)
+            drafts.replace(path, json.dumps(known).encode(), mode=0o600)
     return {quarter: b64decode(key) for quarter, key in known.items()}

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from paxtrail.adapters import files, lake
+from paxtrail.adapters import drafts, files, lake
 from paxtrail.adapters.producer import send
 from paxtrail.core.records import Record
 from paxtrail.core.retention import BACKLOG_DAYS, DAY
@@ -66,9 +66,8 @@ def _file(settings: Settings, source: str, file: Path, now: int) -> dict[str, in
         sent = send(settings, _records(file, source, refused))
         counts = {"files": 1, "sent": sent, "not_sent": refused.total()}
         about: dict[str, Any] = {"name": file.name, "source": source, "sha256": digest, "bytes": file.stat().st_size, "sent": sent}
-        draft = manifest.with_suffix(".draft")
-        draft.write_bytes(orjson.dumps({**about, "not_sent": dict(refused), "sent_at": now}, option=orjson.OPT_APPEND_NEWLINE))
-        draft.replace(manifest)
+        content = orjson.dumps({**about, "not_sent": dict(refused), "sent_at": now}, option=orjson.OPT_APPEND_NEWLINE)
+        drafts.replace(manifest, content)
     # The name of the sender's choice is in the manifest alone: names of files hold nothing personal.
     file.replace(place / f"{digest}{file.suffix}")
     return counts

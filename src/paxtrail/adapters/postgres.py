@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import secrets
-from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
+from paxtrail.adapters import drafts
 from paxtrail.errors import ConfigurationError
 from paxtrail.settings import Settings
 
@@ -42,19 +42,5 @@ def secret(settings: Settings, name: str) -> str:
     if not file.exists():
         if settings.env != "local":
             raise ConfigurationError(f"no password for {name}: set {variable} or write {file}")
-        write_once(file, secrets.token_urlsafe(24))
+        drafts.once(file, secrets.token_urlsafe(24))
     return file.read_text().strip()
-
-
-def write_once(file: Path, text: str) -> None:
-    """A file of mode 0600 appears whole or not at all; of two writers at once the first one wins."""
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as out:
-        out.write(text + "\n")
-    try:
-        os.link(draft, file)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()

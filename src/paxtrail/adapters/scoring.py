@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import logging
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from paxtrail.adapters import drafts
 from paxtrail.core.sentiment import LEXICON, Block, LinearModel, Sentiment, by_lexicon, plain
 from paxtrail.errors import ConfigurationError
 
@@ -93,7 +93,7 @@ class Champion:
         scoring = {"model": self._trained.model if self._trained else LEXICON, "problem": problem}
         with suppress(OSError):  # a folder that cannot be written is no reason to stop
             if self._seen is not None or (self._folder / STATUS).exists():
-                _replace(self._folder / STATUS, json.dumps(scoring).encode())
+                drafts.replace(self._folder / STATUS, json.dumps(scoring).encode())
 
 
 def status(folder: Path) -> dict[str, str]:
@@ -129,9 +129,9 @@ def release(folder: Path, model: str, content: bytes | None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     name = None if content is None else f"{model.replace('/', '-')}.npz"
     if name is not None and content is not None:
-        _replace(folder / name, content)
+        drafts.replace(folder / name, content)
     sha = None if content is None else hashlib.sha256(content).hexdigest()
-    _replace(folder / POINTER, json.dumps({"model": model, "file": name, "sha256": sha}).encode())
+    drafts.replace(folder / POINTER, json.dumps({"model": model, "file": name, "sha256": sha}).encode())
 
 
 def written(model: LinearModel) -> bytes:
@@ -171,10 +171,3 @@ def read(content: bytes, model: str) -> LinearModel:
 def _block(arrays: Mapping[str, Any], name: str) -> Block:
     rows = {feature: row for row, feature in enumerate(arrays[f"{name}_features"].tolist())}
     return Block(rows, arrays[f"{name}_idf"].astype(float), arrays[f"{name}_coefficients"].astype(float))
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_bytes(content)
-    part.replace(path)

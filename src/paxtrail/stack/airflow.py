@@ -18,7 +18,8 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from paxtrail.adapters.postgres import dsn, write_once
+from paxtrail.adapters import drafts
+from paxtrail.adapters.postgres import dsn
 from paxtrail.adapters.spark import write_defaults
 from paxtrail.errors import ConfigurationError
 from paxtrail.settings import ROOT, Settings
@@ -83,12 +84,12 @@ def prepare(settings: Settings) -> None:
     """Environment, secrets, database and pools are there; only the first time is the network touched, or time needed."""
     program = environments.program("airflow", "airflow")
     (settings.home / "airflow").mkdir(parents=True, exist_ok=True)
-    write_once(_secret(settings, "fernet"), base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
+    drafts.once(_secret(settings, "fernet"), base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
     for kind in ("session", "jwt"):
-        write_once(_secret(settings, kind), secrets.token_urlsafe(48))
-    write_once(passwords(settings), json.dumps({USER: secrets.token_urlsafe(18)}))
+        drafts.once(_secret(settings, kind), secrets.token_urlsafe(48))
+    drafts.once(passwords(settings), json.dumps({USER: secrets.token_urlsafe(18)}))
     _secret(settings, "dsn").unlink(missing_ok=True)  # ports may have changed
-    write_once(_secret(settings, "dsn"), dsn(settings, "airflow", "airflow").replace("postgresql:", "postgresql+psycopg2:", 1))
+    drafts.once(_secret(settings, "dsn"), dsn(settings, "airflow", "airflow").replace("postgresql:", "postgresql+psycopg2:", 1))
     write_defaults(settings)
     pools = settings.conf / "airflow" / "pools.json"
     made = f"{environments.version('airflow')} {' '.join(pools.read_text().split())}"

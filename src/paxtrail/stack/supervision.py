@@ -19,6 +19,7 @@ from typing import Any
 
 import psutil
 
+from paxtrail.adapters import drafts
 from paxtrail.errors import ConfigurationError, Unavailable
 from paxtrail.settings import ROOT, Settings
 from paxtrail.stack import places
@@ -162,9 +163,7 @@ class Supervisor:
         for part in parts(self.settings):
             if part.program is not None:
                 lines += self._section(part, values)
-        draft = self.configuration.with_suffix(".draft")
-        draft.write_text("\n".join(lines) + "\n")
-        draft.replace(self.configuration)
+        drafts.replace(self.configuration, ("\n".join(lines) + "\n").encode())
 
     def _section(self, part: Part, common: dict[str, str]) -> list[str]:
         assert part.program is not None
