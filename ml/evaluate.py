@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from paxtrail.adapters.registry import Registry
+from paxtrail.errors import reported
 from paxtrail.ml import champions, labelled
 from paxtrail.settings import Settings
 
@@ -25,12 +26,12 @@ def main() -> int:
     parser.add_argument("--version", required=True, type=int, help="version to compare")
     parser.add_argument("--seed", type=int, default=1, help="of the bootstrap")
     arguments = parser.parse_args()
-    registry = Registry(Settings.load())
     rows = labelled.read(arguments.data, arguments.text, arguments.label)
+    registry = Registry(Settings.load())
     found = champions.compare(registry, registry.version(arguments.version), rows, seed=arguments.seed)
     print(json.dumps({"version": arguments.version, **found._asdict(), "better": found.is_better}))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(reported(main))

@@ -11,6 +11,7 @@ import json
 import sys
 
 from paxtrail.adapters.registry import Registry
+from paxtrail.errors import reported
 from paxtrail.ml import champions
 from paxtrail.settings import Settings
 
@@ -27,4 +28,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(reported(main))

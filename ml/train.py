@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from paxtrail.adapters.registry import Registry
+from paxtrail.errors import reported
 from paxtrail.ml import champions, labelled
 from paxtrail.ml.training import KINDS
 from paxtrail.settings import Settings
@@ -33,4 +34,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(reported(main))

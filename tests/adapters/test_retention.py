@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -37,7 +38,8 @@ class Place:
         self.settings = configure(settings, folder / "conf")
         sources = "\n".join(f"{source} = {{ bronze_days = 20, days = 50 }}" for source in sorted(set(TYPES.values())))
         (self.settings.conf / "retention.toml").write_text(
-            f"[rejects]\nkey_days = 10\nrow_days = 30\n[timeline]\ndays = 40\n[sources]\n{sources}\n[classes]\nhealth = 8\n"
+            "[rejects]\nkey_days = 10\nrow_days = 30\n[timeline]\ndays = 40\n[training]\ndays = 6\n"
+            f"[sources]\n{sources}\n[classes]\nhealth = 8\n"
         )
         self.lane = Lane(self.settings, configuration.attributes(self.settings.conf))
         self.events = Events()
@@ -107,6 +109,16 @@ def test_old_lines_of_the_timeline_go_and_young_ones_stay(place: Place, monkeypa
     assert retain(place.settings, 42 * DAY)["timeline"] == 5
     assert place.sql("SELECT event_time FROM timeline") == [(9 * DAY,)]
     assert retain(place.settings, 42 * DAY)["timeline"] == 0
+
+
+def test_old_texts_to_train_on_go_and_young_ones_stay(place: Place) -> None:
+    folder = place.settings.home / "training" / "2025"
+    folder.mkdir(parents=True)
+    for name, day in (("old.csv", 13), ("young.csv", 15)):
+        (folder / name).write_text("text,label\n")
+        os.utime(folder / name, (day * DAY // 1_000_000, day * DAY // 1_000_000))
+    assert [retain(place.settings, 20 * DAY)["training"] for _ in range(2)] == [1, 0]
+    assert [file.name for file in folder.iterdir()] == ["young.csv"]
 
 
 def test_only_events_that_are_folded_in_silver_leave_bronze(place: Place) -> None:

@@ -1,4 +1,4 @@
-"""A retention run: quarantine keys, timeline, bronze and silver lose what is past its time at a moment that the caller names."""
+"""A retention run: keys, timeline, texts to train on, bronze and silver lose what is past its time at a moment that the caller names."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ def retain(settings: Settings, as_of: int) -> dict[str, Any]:
     kept = configuration.retention(settings.conf)
     with psycopg.connect(postgres.dsn(settings, "serving", "batch"), autocommit=True) as serving:
         counts: dict[str, Any] = {"keys": _keys(settings, kept, as_of), "timeline": _timeline(settings, serving, kept, as_of)}
+        counts["training"] = _training(settings, as_of - kept.training_days * DAY)
         cut = newest_cut(serving)
         bronze_retention.tell(serving, _orders(kept, as_of, cut))
         counts["bronze"] = {lane: _lane(settings, serving, lane) for lane in _lanes(serving)}
@@ -79,6 +80,14 @@ def _timeline(settings: Settings, serving: psycopg.Connection[Any], kept: Retent
                 [list(column) for column in zip(*rows, strict=True)],
             ).rowcount
     return deleted
+
+
+def _training(settings: Settings, before: int) -> int:
+    """Files with texts to train on that were last written before that moment (µs UTC), deleted."""
+    old = [file for file in (settings.home / "training").rglob("*") if file.is_file() and file.stat().st_mtime_ns < before * 1000]
+    for file in old:
+        file.unlink()
+    return len(old)
 
 
 def _orders(kept: Retention, as_of: int, cut: Cut | None) -> list[Order]:

@@ -35,6 +35,7 @@ def show(as_of: datetime | None) -> None:
         "quarantine_keys": kept.first_key_day(moment),
         "rejects": _text(moment - kept.row_days * DAY),
         "timeline": _text(moment - kept.timeline_days * DAY),
+        "training": _text(moment - kept.training_days * DAY),
         "events": {limit.source or f"class {limit.class_}": _text(limit.before) for limit in kept.event_limits(moment)},
         "bronze": {limit.source or f"class {limit.class_}": _text(limit.before) for limit in kept.bronze_limits(moment)},
     }
