@@ -8,8 +8,17 @@ from paxtrail.serving import access, issuer
 from paxtrail.settings import Settings
 
 
-@click.command()
-@click.option("--role", default="agent", show_default=True, help="A role of conf/access.toml.")
+class _Command(click.Command):
+    """Its help ends with the roles and purposes there are."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        table = access.load(Settings.load().conf)
+        with formatter.section("Roles and their purposes (conf/access.toml)"):
+            formatter.write_dl([(name, ", ".join(sorted(role.purposes))) for name, role in sorted(table.roles.items())])
+
+
+@click.command(cls=_Command)
+@click.option("--role", default="agent", show_default=True, help="One of the roles below.")
 @click.option("--purpose", "purposes", multiple=True, help="Bind the token to this purpose; with one, the header may be left out.")
 @click.option("--source", "sources", multiple=True, help="Let the token send for this source only (role source).")
 @click.option("--subject", default="developer", show_default=True, help="Who the token speaks for; for the role channel, the customer.")
