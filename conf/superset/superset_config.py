@@ -4,6 +4,9 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
+from flask import Flask, request
+from flask.sessions import SecureCookieSessionInterface, SessionMixin
+
 
 def _secret(name: str) -> str:
     """As the other programs find it: PAXTRAIL_PASSWORD_<NAME>, else <home>/secrets/<name>.password."""
@@ -50,6 +53,23 @@ FEATURE_FLAGS = {
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = os.environ.get("PAXTRAIL_ENV") == "production"
+SESSION_PROTECTION = None  # what it marks in a session, nothing here reads; and each answer to a stranger would be a new cookie
+
+
+class Sessions(SecureCookieSessionInterface):
+    """Whoever is not signed in gets a cookie from the sign-in page only.
+
+    The page sends a log entry on its way out, beside the form. Superset refuses it with a cookie of its own, which holds no user: answered
+    last, it would take the place of the session that signing in has just given.
+    """
+
+    def should_set_cookie(self, app: Flask, session: SessionMixin) -> bool:
+        return super().should_set_cookie(app, session) and ("_user_id" in session or request.path in ("/login/", "/logout/"))
+
+
+def FLASK_APP_MUTATOR(app: Flask) -> None:
+    app.session_interface = Sessions()
+
 
 # Stricter than Superset's own, which lets a third party's tracking pixel through, and maps and fonts of others.
 TALISMAN_ENABLED = True

@@ -1,26 +1,26 @@
 """Questions to Druid: a closed list, with time range, grouping, filters and limit; small counts of persons are kept back.
 
-Whatever goes wrong with Druid ends here: 503 while it is away, 504 when a query takes too long. Nothing else of the API needs it.
+Whatever goes wrong with Druid ends here: 503 while it is away or silent, 504 when a query takes too long. Nothing else of the API needs it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import requests
-from pydruid.db import connect
+from pydruid.db.api import Cursor
 from pydruid.db.exceptions import Error as DruidError
 
 from paxtrail.errors import BadRequest, TimedOut, Unavailable
 from paxtrail.serving.freshness import instant
 from paxtrail.serving.viewing import Asked
-from paxtrail.settings import Settings
+from paxtrail.settings import Druid, Settings
 
 log = logging.getLogger("paxtrail.serving")
 
@@ -33,6 +33,8 @@ DIMENSIONS = {
     "hour": "__time", "airline": "airline", "airport": "airport", "route": "route", "custody": "custody", "cabin": "cabin",
     "channel": "channel",
 }  # fmt: skip
+_GRACE_S = 1
+"""What a query is waited for beyond its own time."""
 _QUEUED = 8
 """Queries that may wait for each one that runs; more are told to come back."""
 
@@ -166,10 +168,10 @@ class Analytics:
         asked.add_done_callback(lambda _: self._done(loop))
         loop = asyncio.get_running_loop()
         try:
-            # Druid ends a query itself after its time; this is for a broker that does not answer at all.
-            return await asyncio.wait_for(asyncio.wrap_future(asked), self._settings.timeout_ms / 1000 + 1)
+            # Threads give up by themselves; this bounds the time in the queue, too.
+            return await asyncio.wait_for(asyncio.wrap_future(asked), self._settings.timeout_ms / 1000 + 2 * _GRACE_S)
         except TimeoutError:
-            raise TimedOut("the query took too long: ask for fewer hours or groups") from None
+            raise Unavailable("Druid does not answer") from None
 
     def _done(self, loop: asyncio.AbstractEventLoop) -> None:
         def less() -> None:
@@ -179,20 +181,40 @@ class Analytics:
             loop.call_soon_threadsafe(less)
 
     def _query(self, query: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-        context = {"timeout": self._settings.timeout_ms, "useApproximateTopN": False}
-        # No proxy of the environment stands between the API and its broker.
-        connection = connect(self._settings.broker_host, self._settings.broker_port, context=context, proxies={"http": None, "https": None})
         try:
-            return [row._asdict() for row in connection.cursor().execute(query, parameters).fetchall()]
-        except (requests.RequestException, DruidError, KeyError, ValueError) as error:
-            text = str(error)
-            if any(word in text.lower() for word in ("timed out", "timeout", "resource limit")):
+            rows: list[dict[str, Any]] = _Cursor(self._settings).execute(query, parameters).fetchall()
+        except DruidError as error:
+            if any(word in str(error).lower() for word in ("timed out", "timeout", "resource limit")):
                 raise TimedOut("the query took too long: ask for fewer hours or groups") from None
-            # Texts of Druid repeat the query, and with it what was asked.
-            log.warning("Druid did not answer a question: %s", type(error).__name__)
-            raise Unavailable("Druid does not answer") from None
-        finally:
-            connection.close()
+            raise _away(error) from None
+        except requests.RequestException as error:
+            raise _away(error) from None
+        return rows
+
+
+def _away(error: Exception) -> Unavailable:
+    # Texts of Druid repeat the query, and with it what was asked.
+    log.warning("Druid did not answer a question: %s", type(error).__name__)
+    return Unavailable("Druid does not answer")
+
+
+class _Cursor(Cursor):  # type: ignore[misc]  # pydruid has no types
+    """pydruid's cursor, which binds parameters, with rows as objects, and and a time after which a silent broker is given up."""
+
+    def __init__(self, druid: Druid) -> None:
+        context = {"timeout": druid.timeout_ms, "useApproximateTopN": False}
+        super().__init__(f"http://{druid.broker_host}:{druid.broker_port}/druid/v2/sql", context=context)
+        # Druid ends a query itself after its time, and says so.
+        self._patience_s = druid.timeout_ms / 1000 + _GRACE_S
+
+    def _stream_query(self, query: str) -> Iterator[dict[str, Any]]:
+        body = {"query": query, "context": self.context}
+        # No proxy of the environment stands between the API and its broker.
+        proxies = {"http": "", "https": ""}
+        answer = requests.post(self.url, json=body, proxies=proxies, timeout=self._patience_s)
+        if answer.status_code != 200:
+            raise DruidError(answer.text)
+        yield from answer.json()
 
 
 def statement(question: Question, wanted: Range) -> tuple[str, dict[str, Any]]:
