@@ -8,7 +8,7 @@ demo:  ## the whole of it, on two days of real flights
 test: jars  ## all tests but those of the tools and the long proof
 	$(RUN) pytest -m "not proof and not tools"
 
-tools: jars  ## tests of schedules and marts, with Airflow and dbt
+tools: jars  ## tests of schedules, marts and dashboards, with Airflow, dbt and Superset
 	$(RUN) pytest -m "tools and not proof"
 
 proof: jars  ## the long proof
