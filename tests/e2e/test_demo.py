@@ -2,57 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
-
-from paxtrail.settings import ROOT
-from paxtrail.stack import places
-from paxtrail.stack.processes import free_row
+from tests.e2e.demonstration import Demonstrated
 
 FLIGHTS = 8
-
-
-class Demonstrated:
-    """What a run of the demo left: exit code, what it said, its last line, the processes of its home that still run."""
-
-    def __init__(self, home: Path) -> None:
-        command = [sys.executable, "-m", "paxtrail.cli.main", "--home", str(home), "--port-base", str(free_row(places.PORTS))]
-        command += ["demo", "--exit", "--flights", str(FLIGHTS), "--speed-up", "20000"]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd="/", stdin=subprocess.DEVNULL)
-        self.code, self.said, self.complained = done.returncode, done.stdout, done.stderr
-        self.home = home / "demo"
-        self.left = [process.pid for process in psutil.process_iter() if belongs(process, self.home)]
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.said.splitlines()[-1])
-        return found
-
-
-def belongs(process: psutil.Process, home: Path) -> bool:
-    """Whether the stack of that home started this process."""
-    try:
-        return bool(process.environ().get("PAXTRAIL_HOME") == str(home))
-    except psutil.Error:
-        return False
 
 
 @pytest.fixture(scope="module")
 def demonstrated() -> Iterator[Demonstrated]:
     home = Path(tempfile.mkdtemp(prefix="paxtrail-demo-"))
     home.chmod(0o711)  # the user PostgreSQL runs as must be able to enter
-    yield Demonstrated(home)
+    yield Demonstrated(home, "--flights", str(FLIGHTS), "--speed-up", "20000")
     shutil.rmtree(home, ignore_errors=True)
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 import psycopg
@@ -36,6 +36,18 @@ class Publication:
     healed: int
     redefined: int
     drifted: int
+
+
+class Batch(Protocol):
+    """A run of the batch layer beside the stream, whoever started it."""
+
+    run_id: str
+
+    @property
+    def running(self) -> bool: ...
+    def result(self) -> dict[str, Any]: ...
+    def seconds(self) -> float: ...
+    def stop(self) -> None: ...
 
 
 class BatchRun:

@@ -16,13 +16,13 @@ _NAMED = ("loyalty", "idp", "document")
 
 
 class Desk:
-    """One signed-in supervisor. Answers are the API's JSON; None for what it does not know."""
+    """Somebody signed in, a supervisor unless told otherwise. Answers are the API's JSON; None for what it does not know."""
 
-    def __init__(self, settings: Settings) -> None:
-        token = issuer.load(settings).token(access.load(settings.conf), ROLE, subject="demo", purposes=(PURPOSE,))
+    def __init__(self, settings: Settings, role: str = ROLE, purpose: str = PURPOSE) -> None:
+        token = issuer.load(settings).token(access.load(settings.conf), role, subject="demo", purposes=(purpose,))
         self.address = f"http://{settings.api.host}:{settings.api.port}"
         self._client = httpx.Client(
-            base_url=self.address, headers={"Authorization": f"Bearer {token}", "Paxtrail-Purpose": PURPOSE}, timeout=30, trust_env=False
+            base_url=self.address, headers={"Authorization": f"Bearer {token}", "Paxtrail-Purpose": purpose}, timeout=30, trust_env=False
         )
 
     def __enter__(self) -> Desk:
@@ -58,6 +58,11 @@ class Desk:
 
     def freshness(self) -> dict[str, Any]:
         return self._get("/health/freshness") or {}
+
+    def counted(self, question: str, since: str, until: str, by: str) -> list[dict[str, Any]]:
+        """Rows of a question of analysts, for the hours [since, until), as 2026-11-22T10."""
+        found = self._get(f"/v1/analytics/{question}?from={since}&to={until}&by={by}&limit=1000") or {}
+        return list(found.get("rows", ()))
 
     def _get(self, path: str) -> dict[str, Any] | None:
         return self._answer(self._client.build_request("GET", path))

@@ -8,16 +8,23 @@ from typing import Any
 
 from rich.table import Table
 
+from paxtrail.adapters import quality
 from paxtrail.adapters.rejects import Reject
 from paxtrail.demo.batches import Publication
 from paxtrail.demo.check import Findings
 from paxtrail.demo.feed import METHOD, Freshness
+from paxtrail.demo.full import Answered
 from paxtrail.demo.screen import Screen
 from paxtrail.demo.served import Served
 from paxtrail.demo.story import Traveller, shown
 from paxtrail.settings import Settings
+from paxtrail.stack import airflow, superset
 
 _SHOWN_DIFFERENCES = 25
+_QUESTION = (
+    '  curl -s -H "Authorization: Bearer $({own} token --role operations --purpose disruption)"'
+    " '{api}/v1/analytics/punctuality?by=hour,airport'"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,7 @@ class Outcome:
     store: Findings
     api: Findings
     counts: Mapping[str, int]
+    tools: Answered | None = None
 
     @property
     def drift(self) -> int:
@@ -53,12 +61,13 @@ class Outcome:
 
     @property
     def good(self) -> bool:
-        return self.matches and not self.drift
+        return self.matches and not self.drift and (self.tools is None or self.tools.good)
 
     def summary(self) -> dict[str, Any]:
         """The last line of `paxtrail demo --exit`."""
         measured = self.measured
-        differing = {**self.store.differing, **self.api.differing}
+        tools = self.tools
+        differing = {**self.store.differing, **self.api.differing, **(tools.differing if tools else {})}
         return {
             "received": _sum(self.ledger, "received"),
             "accepted": _sum(self.ledger, "accepted"),
@@ -72,6 +81,7 @@ class Outcome:
             "records_per_s": round(measured.history / measured.history_s) if measured.history_s else 0,
             "compared": sum(self.store.compared.values()) + sum(self.api.compared.values()),
             "matches_expected": self.matches,
+            **(tools.summary() if tools else {}),
             **({"differing": differing} if differing else {}),
         }
 
@@ -100,6 +110,8 @@ def tell(screen: Screen, outcome: Outcome, found: Traveller | None, refused: Seq
     _speed(screen, outcome.measured)
     _batch(screen, outcome)
     _differences(screen, outcome)
+    if outcome.tools:
+        _tools(screen, outcome.tools)
     screen.title("One traveller, through the API")
     if found:
         screen.show(shown(found))
@@ -152,7 +164,35 @@ def _differences(screen: Screen, outcome: Outcome) -> None:
             screen.show(f"    {one.kind} {one.key} {one.member}: expected {one.expected!r}, found {one.found!r}")
 
 
-def addresses(screen: Screen, settings: Settings, found: Traveller | None) -> None:
+def _tools(screen: Screen, tools: Answered) -> None:
+    screen.title("Schedules, marts, Druid, dashboards, model, export")
+    compared, counted = (sum(found.compared.values()) for found in (tools.compared, tools.counted))
+    runs = ", ".join(f"{n} {name}" for name, n in tools.runs.items())
+    marts = ", ".join(f"{name} {rows:,}" for name, rows in tools.marts.items())
+    verdict = {True: "equal", False: "DIFFERENT"}
+    for name, text in (
+        ("schedules", f"{sum(tools.runs.values())} runs of Airflow ended well: {runs}; {tools.gates_green} gates green"),
+        ("files", f"{tools.landed} records came by the landing folder, and are counted like the others"),
+        ("marts", f"rows of {marts}"),
+        ("", f"{compared:,} of them compared with the API: {verdict[tools.compared.matches]}"),
+        ("Druid", f"{counted:,} groups of closed hours compared with silver, through the API: {verdict[tools.counted.matches]}"),
+        (
+            "dashboards",
+            "; ".join(f"{board}: {sum(map(bool, charts.values()))} of {len(charts)} charts" for board, charts in tools.charts.items()),
+        ),
+        ("model", f"{tools.sentiments:,} contacts scored by the champion; nothing to train on, so the run of `models` skipped its tasks"),
+        ("export", f"{tools.export['export_rows']} rows, k = {tools.export['export_k']}: {tools.export['folder']}"),
+        ("memory", f"{tools.memory_mb:,} MB at the peak, of all processes together (PSS)"),
+    ):
+        screen.show(f"  {name:10} {text}")
+    for findings in (tools.compared, tools.counted):
+        for name, n in sorted(findings.differing.items()):
+            screen.show(f"    {name}: {n} differ")
+        for one in findings.differences[:_SHOWN_DIFFERENCES]:
+            screen.show(f"    {one.kind} {one.key} {one.member}: expected {one.expected!r}, found {one.found!r}")
+
+
+def addresses(screen: Screen, settings: Settings, found: Traveller | None, tools: Answered | None) -> None:
     """Where to look further, with commands to copy."""
     api = f"http://{settings.api.host}:{settings.api.port}"
     own = f"./paxtrail --home {settings.home}"
@@ -160,6 +200,12 @@ def addresses(screen: Screen, settings: Settings, found: Traveller | None) -> No
     screen.show(f"  API {api}   health {api}/health/freshness   metrics {api}/metrics")
     screen.show(f"  Kafka {settings.kafka.brokers}   PostgreSQL {settings.postgres.host}:{settings.postgres.port}   lake {settings.lake}")
     screen.show(f"  logs {settings.logs}   {own} status")
+    if tools:
+        secrets = settings.secrets
+        screen.show(f"  Airflow {airflow.url(settings)}   user {airflow.USER}, password in {airflow.passwords(settings)}")
+        screen.show(f"  Superset {superset.url(settings)}   user analyst, password in {secrets / 'superset_analyst.password'}")
+        screen.show(f"  marts at PostgreSQL, database marts   user analyst, password in {secrets / 'analyst.password'}")
+        screen.show(f"  pages of the gate {quality.pages(settings)}   export {tools.export['folder']}")
     auth = f'-H "Authorization: Bearer $({own} token --role supervisor --purpose care)"'
     customer = found.view["customer_id"] if found else "ID"
     for line in (
@@ -168,5 +214,6 @@ def addresses(screen: Screen, settings: Settings, found: Traveller | None) -> No
         f'  curl -s {auth} -d \'{{"pnr": "LOCATOR", "surname": "NAME"}}\' -H \'Content-Type: application/json\' {api}/v1/profiles/lookup',
         f"  {own} rejects list --limit 5",
         f"  {own} batch run",
+        *((_QUESTION.format(own=own, api=api),) if tools else ()),
     ):
         screen.console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -16,9 +16,11 @@ from typing import Any
 from paxtrail.adapters import lake
 from paxtrail.adapters.rejects import rejects
 from paxtrail.demo import check, report, story
-from paxtrail.demo.batches import BatchRun, publications
+from paxtrail.demo.batches import Batch, BatchRun, publications
 from paxtrail.demo.desk import Desk
 from paxtrail.demo.feed import Feed, Watch
+from paxtrail.demo.full import GROUPS, LAST, Full, full
+from paxtrail.demo.memory import Peak
 from paxtrail.demo.report import Measured, Outcome
 from paxtrail.demo.screen import Bar, Screen
 from paxtrail.demo.served import Served
@@ -29,7 +31,7 @@ from paxtrail.simulator.noise import Noise
 from paxtrail.simulator.replay import Progress, producer, replay
 from paxtrail.simulator.simulation import Simulation
 from paxtrail.simulator.world import Options
-from paxtrail.stack import jars
+from paxtrail.stack import environments, jars
 from paxtrail.stack.supervision import Supervisor, bring_up, take_down
 
 _MARK = ".paxtrail-demo"
@@ -43,17 +45,21 @@ HISTORY, LIVE, BESIDE = "history", "live", "live beside a batch"
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What the demo plays. `flights`: a day's flights at most; `speed_up`: seconds of the two days in one."""
+    """What the demo plays. `flights`: a day's flights at most; `speed_up`: seconds of the two days in one; `full`: with all tools."""
 
     passengers: int
     seed: int
     flights: int | None
     speed_up: float
+    full: bool = False
 
 
 @contextmanager
-def stack(settings: Settings, screen: Screen) -> Iterator[None]:
-    """The whole stack on an empty home, down again at the end; what a killed demo left behind is taken down first."""
+def stack(settings: Settings, screen: Screen, groups: tuple[str, ...] = ()) -> Iterator[None]:
+    """The stack on an empty home, with these groups of parts (none: its core), down again at the end.
+
+    What a killed demo left behind is taken down first.
+    """
     home = settings.home
     home.parent.mkdir(parents=True, exist_ok=True)
     with lake.locked("demo", settings.model_copy(update={"home": home.parent})):
@@ -62,7 +68,7 @@ def stack(settings: Settings, screen: Screen) -> Iterator[None]:
         home.mkdir()
         (home / _MARK).touch()
         try:
-            for part, seconds in bring_up(settings, ()):
+            for part, seconds in bring_up(settings, groups):
                 screen.say(f"{part.name:9} ready after {seconds:4.1f} s   {part.where(settings)}")
             yield
         finally:
@@ -87,12 +93,13 @@ def _clear(settings: Settings) -> None:
 class Demo:
     """One demonstration on a stack that is up."""
 
-    def __init__(self, settings: Settings, screen: Screen, simulation: Simulation, speed_up: float) -> None:
+    def __init__(self, settings: Settings, screen: Screen, simulation: Simulation, speed_up: float, tools: Full | None = None) -> None:
         self.settings = settings
         self.screen = screen
         self.simulation = simulation
         self.speed_up = speed_up
-        self._batches: list[BatchRun] = []
+        self.tools = tools
+        self._batches: list[Batch] = []
 
     def play(self) -> Measured:
         """Sends everything, with a batch run beside the second half, and waits until all of it is committed."""
@@ -108,10 +115,11 @@ class Demo:
         try:
             with Watch(self.settings) as watch, self.screen.bar(total) as bar:
                 feed = Feed(producer(self.settings.kafka.brokers), watch)
-                for part, messages in groupby(self.simulation.messages(), key=part_of):
+                messages = self.simulation.messages()
+                for part, of in groupby(self.tools.kept(messages) if self.tools else messages, key=part_of):
                     if part == BESIDE:
                         self._begin_batch("demo-1")
-                    seconds = self._part(feed, bar, part, messages)
+                    seconds = self._part(feed, bar, part, of)
                     if part == HISTORY:
                         history = feed.sent, seconds
                         self.screen.say(f"history committed: {feed.sent:,} records at {feed.sent / seconds:,.0f} a second")
@@ -119,9 +127,11 @@ class Demo:
                         live_s += seconds
                 watch.settle(feed.sent, lambda committed: bar.at(committed, "waiting for the last commits"))
                 self.screen.say(f"all {feed.sent:,} records committed")
+                if self.tools:
+                    watch.settle(feed.sent + self.tools.files())
             for batch in self._batches:
                 self._finish(batch)
-            self._finish(self._begin_batch("demo-2"))
+            self._finish(self._begin_batch(LAST))
         finally:
             for batch in self._batches:
                 batch.stop()
@@ -146,13 +156,13 @@ class Demo:
             feed.watch.settle(feed.sent)
         return time.monotonic() - began
 
-    def _begin_batch(self, run_id: str) -> BatchRun:
-        batch = BatchRun(self.settings, run_id)
+    def _begin_batch(self, run_id: str) -> Batch:
+        batch = self.tools.batch(run_id) if self.tools else BatchRun(self.settings, run_id)
         self._batches.append(batch)
         self.screen.say(f"batch {run_id}: cut, fold, publish, while the stream goes on")
         return batch
 
-    def _finish(self, batch: BatchRun) -> None:
+    def _finish(self, batch: Batch) -> None:
         published = batch.result()["publication"]
         self.screen.say(
             f"batch {batch.run_id}: {published['published']:,} states published, {published['healed']:,} healed,"
@@ -160,7 +170,8 @@ class Demo:
         )
 
     def judge(self, measured: Measured) -> tuple[Outcome, story.Traveller | None]:
-        """Compares all answers with those known beforehand, and finds a traveller worth showing."""
+        """Compares all answers with those known beforehand, asks the tools, and finds a traveller worth showing."""
+        tools = self.tools.answered() if self.tools else None
         expected = self.simulation.expected()
         self.screen.say("comparing every answer with the one known beforehand")
         with closing(Served(self.settings, self.simulation.options.end_us)) as served, Desk(self.settings) as desk:
@@ -168,7 +179,7 @@ class Demo:
             self.screen.say(f"{sum(found.compared.values()):,} compared in the serving store")
             asked = check.a_sample(expected, desk, _SAMPLE)
             counts = report.counted(served, len(served.customers) - len(expected["devices"]))
-            outcome = Outcome(served.ledger(), measured, publications(self.settings), found, asked, counts)
+            outcome = Outcome(served.ledger(), measured, publications(self.settings), found, asked, counts, tools)
             return outcome, story.traveller(expected, desk)
 
 
@@ -176,23 +187,32 @@ def demonstrate(settings: Settings, screen: Screen, choices: Choices, stay: Call
     """The whole of it; with `stay`, calls it before the stack is taken down."""
     end_us = time.time_ns() // 1000
     options = Options(end_us, seed=choices.seed, passengers=choices.passengers, limit=choices.flights)
-    for name in jars.CORE:
-        if not jar_cache(name).is_dir():
-            screen.say(f"fetching the Java libraries of {name}, once per user")
-            jars.jar_folder(name)
-    with ThreadPoolExecutor(1) as pool:
+    _fetch(screen, choices)
+    peak = Peak(Supervisor(settings))
+    with ThreadPoolExecutor(1) as pool, peak if choices.full else nullcontext():
         making = pool.submit(_simulation, options)
-        with stack(settings, screen):
+        with stack(settings, screen, GROUPS if choices.full else ()), ExitStack() as held:
             simulation = making.result()
             totals = simulation.expected()["totals"]
             screen.say(f"two days: {totals['flights']:,} flights, {totals['customers']:,} customers, {totals['received']:,} records")
-            demo = Demo(settings, screen, simulation, choices.speed_up)
+            tools = held.enter_context(full(settings, screen, simulation, peak)) if choices.full else None
+            demo = Demo(settings, screen, simulation, choices.speed_up, tools)
             outcome, found = demo.judge(demo.play())
             report.tell(screen, outcome, found, _telling(settings))
             if stay:
-                report.addresses(screen, settings, found)
+                report.addresses(screen, settings, found, outcome.tools)
                 stay()
     return outcome
+
+
+def _fetch(screen: Screen, choices: Choices) -> None:
+    """What the network is needed for is there: only the first time does this take long."""
+    for name in (*jars.CORE, *(("druid",) if choices.full else ())):
+        if not jar_cache(name).is_dir():
+            screen.say(f"fetching the Java libraries of {name}, once per user")
+            jars.jar_folder(name)
+    for name in environments.NAMES if choices.full else ():
+        screen.say(f"{name}: its environment, fetched once per user, is {environments.program(name, 'python').parents[1]}")
 
 
 def _simulation(options: Options) -> Simulation:

@@ -72,7 +72,7 @@ def write(simulation: Simulation, folder: Path) -> dict[str, int]:
     with ExitStack() as stack:
         files = {source: stack.enter_context((folder / f"{source}.jsonl").open("w", encoding="utf-8")) for source in SOURCES}
         for message in simulation.messages():
-            files[message.source].write(_line(message))
+            files[message.source].write(line(message))
             counts[message.source] += 1
             whole = not message.headers.get("ce_id", BROKEN).endswith(BROKEN)
             if whole and (counts[message.source] - 1) % 97 == 0 and counts[message.source] < 97 * SAMPLES:
@@ -87,7 +87,7 @@ def _suffix(source: str) -> str:
     return {"flights": ".xml", "baggage": ".txt"}.get(source, ".json")
 
 
-def _line(message: Message) -> str:
+def line(message: Message) -> str:
     """The message as a CloudEvent in structured mode: the same id and content wherever it is loaded from."""
     attributes = {name.removeprefix("ce_"): value for name, value in message.headers.items() if name != "content-type"}
     attributes |= {"datacontenttype": message.headers["content-type"], "partitionkey": message.key}

@@ -52,11 +52,15 @@ class Supervisor:
 
     @property
     def running(self) -> bool:
+        return self.pid != 0
+
+    @property
+    def pid(self) -> int:
+        """Its process; 0 while it does not run."""
         try:
-            self._call("getPID")
+            return int(self._call("getPID"))
         except Unavailable:
-            return False
-        return True
+            return 0
 
     def launch(self) -> None:
         """The supervisor runs and knows every part; parts that are running stay as they are."""
@@ -101,8 +105,7 @@ class Supervisor:
 
     def shut_down(self) -> None:
         """The supervisor has ended, and nothing that it started is left."""
-        if self.running:
-            pid = self._call("getPID")
+        if pid := self.pid:
             self._call("shutdown")
             with contextlib.suppress(psutil.NoSuchProcess):
                 psutil.Process(pid).wait(60)

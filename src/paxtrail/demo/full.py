@@ -1,0 +1,297 @@
+"""The tools beside the core, each serving once in the demo: Airflow's schedules, marts, Druid, dashboards, a model, an export."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import orjson
+import psycopg
+
+from paxtrail.adapters import landing
+from paxtrail.adapters.cuts import cut_of
+from paxtrail.adapters.postgres import dsn
+from paxtrail.demo import facts, tables
+from paxtrail.demo.batches import Batch, publications
+from paxtrail.demo.check import Findings
+from paxtrail.demo.desk import Desk
+from paxtrail.demo.memory import Peak
+from paxtrail.demo.pages import Analyst
+from paxtrail.demo.screen import Screen
+from paxtrail.errors import PaxtrailError
+from paxtrail.settings import ROOT, Settings
+from paxtrail.simulator.breakage import BROKEN
+from paxtrail.simulator.messages import Message
+from paxtrail.simulator.simulation import Simulation, line
+from paxtrail.stack import places
+from paxtrail.stack.parts import AIRFLOW, CORE, DASHBOARDS, DRUID
+from paxtrail.stack.schedules import Schedules
+
+GROUPS = (CORE, DRUID, AIRFLOW, DASHBOARDS)
+CONTRACT = "frequent_travellers"
+LAST = "demo-2"
+"""The run that everything else is built on."""
+_DAGS = ("states", "marts", "reindex", "files", "models")
+_LANDED = "contacts"
+_HELD = 25
+"""Records that come as a file."""
+_SAMPLE = 60
+_HOURS = 48
+"""What the schedule `reindex` replaces (dags/reindex.py)."""
+_RUN_S = 900.0
+"""A run that takes longer is given up."""
+_LOOK_S = 5.0
+
+
+class Scheduled:
+    """A run of the schedule `states`: the batch layer as production runs it."""
+
+    def __init__(self, settings: Settings, schedules: Schedules, run_id: str, run: str) -> None:
+        self.run_id = run_id
+        self._settings, self._schedules, self._run = settings, schedules, run
+        self._began = self._looked = time.monotonic()
+        self._took = 0.0
+        self._running = True
+
+    @property
+    def running(self) -> bool:
+        """Whether it had not ended when it was looked at last; Airflow has other things to do than to tell all the time."""
+        if self._running and time.monotonic() - self._looked > _LOOK_S:
+            self._looked = time.monotonic()
+            self._running = not self._schedules.succeeded("states", self._run)
+        return self._running
+
+    def result(self) -> dict[str, Any]:
+        """What its publication counted, once it has ended; raises with the place of the log if it failed."""
+        self._schedules.await_success("states", self._run, seconds=_RUN_S)
+        self._running, self._took = False, time.monotonic() - self._began
+        newest = publications(self._settings)[-1]
+        return {"publication": {"published": newest.published, "healed": newest.healed, "drifted": newest.drifted}}
+
+    def seconds(self) -> float:
+        return self._took
+
+    def stop(self) -> None:
+        """Nothing to do: Airflow ends with the stack, and the programs it runs with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What the tools answered. `charts`: numbers by dashboard and chart; `counted`: rows of Druid beside those of silver."""
+
+    runs: Mapping[str, int]
+    gates_green: int
+    marts: Mapping[str, int]
+    compared: Findings
+    counted: Findings
+    charts: Mapping[str, Mapping[str, int]]
+    sentiments: int
+    landed: int
+    export: Mapping[str, Any]
+    memory_mb: int
+
+    @property
+    def dashboards(self) -> int:
+        """Dashboards all of whose charts show numbers."""
+        return sum(bool(charts) and all(charts.values()) for charts in self.charts.values())
+
+    @property
+    def differing(self) -> dict[str, int]:
+        """How many differ, by kind and member."""
+        return {**self.compared.differing, **self.counted.differing}
+
+    @property
+    def good(self) -> bool:
+        compared = self.compared.matches and self.counted.matches and all(self.counted.compared.values())
+        return compared and self.dashboards == len(self.charts) > 0 and self.gates_green == self.runs["states"] and self.sentiments > 0
+
+    def summary(self) -> dict[str, Any]:
+        """Members of the last line of `paxtrail demo --full --exit` that the plain demo does not have."""
+        return {
+            "dag_runs_ok": sum(self.runs.values()),
+            "gates_green": self.gates_green,
+            "marts": len(self.marts),
+            "mart_rows": dict(self.marts),
+            "mart_matches_api": self.compared.matches,
+            "druid_matches_lake": self.counted.matches,
+            "dashboards": self.dashboards,
+            "sentiment_scored": self.sentiments,
+            "export_rows": self.export["export_rows"],
+            "export_k": self.export["export_k"],
+            "memory_peak_mb": self.memory_mb,
+        }
+
+
+class Full:
+    """The tools of a stack that is up."""
+
+    def __init__(self, settings: Settings, screen: Screen, simulation: Simulation, peak: Peak) -> None:
+        self.settings = settings
+        self.screen = screen
+        self._peak = peak
+        self._schedules = Schedules(settings)
+        self._held = _held(simulation)
+        self._lines: list[str] = []
+
+    def close(self) -> None:
+        self._schedules.close()
+
+    # -- while the demo plays ---------------------------------------------------------------------------------------------------
+
+    def kept(self, messages: Iterator[Message]) -> Iterator[Message]:
+        """The messages without those that come as a file."""
+        for message in messages:
+            if message.source == _LANDED and message.headers.get("ce_id") in self._held:
+                self._lines.append(line(message))
+            else:
+                yield message
+
+    def batch(self, run_id: str) -> Batch:
+        """A run of `states`: the first is that of the last day, which Airflow starts as the schedule is switched on."""
+        if run_id != LAST:
+            self._schedules.await_known(_DAGS, seconds=180)
+            self._schedules.switch("states", on=True)
+            return Scheduled(self.settings, self._schedules, run_id, self._schedules.await_started("states", 1, seconds=120))
+        # On from here on, so that they follow this run and not also the one before.
+        for name in ("marts", "reindex"):
+            self._schedules.switch(name, on=True)
+        self._schedules.start("states", run_id)
+        return Scheduled(self.settings, self._schedules, run_id, run_id)
+
+    def files(self) -> int:
+        """Records that came by the landing folder: what was held back, sent by the schedule `files`."""
+        place = landing.folder(self.settings) / _LANDED
+        place.mkdir(parents=True, exist_ok=True)
+        draft = place / ".demo.draft"
+        draft.write_text("".join(self._lines), encoding="utf-8")
+        draft.rename(place / "demo.jsonl")
+        self._once("files")
+        sent: int = sum(orjson.loads(one.read_bytes())["sent"] for one in (landing.archive(self.settings) / _LANDED).glob("*.json"))
+        if sent != len(self._lines):
+            raise PaxtrailError(f"{len(self._lines)} records were laid into {place}, {sent} were sent: see {self._logs('files')}")
+        self.screen.say(f"files: {sent} records of {_LANDED} came as a file")
+        return sent
+
+    def _once(self, name: str) -> None:
+        """One run of the schedule, which is off again afterwards: it would go on by the clock."""
+        self._schedules.switch(name, on=True)
+        self._schedules.start(name, "demo")
+        self._schedules.await_success(name, "demo", seconds=_RUN_S)
+        self._schedules.switch(name, on=False)
+
+    def _logs(self, name: str) -> Path:
+        return self.settings.logs / "airflow" / f"dag_id={name}"
+
+    # -- afterwards -------------------------------------------------------------------------------------------------------------
+
+    def answered(self) -> Answered:
+        """What the tools say, once the schedules that follow the last publication have ended."""
+        for name in ("marts", "reindex"):
+            run = self._schedules.await_started(name, 1, seconds=120)
+            self._schedules.await_success(name, run, seconds=_RUN_S)
+            self.screen.say(f"{name}: followed the publication by itself")
+        self._once("models")
+        export = self._program(
+            "export", str(ROOT / "spark_jobs" / "exports.py"), "--run", LAST, "--contract", CONTRACT, "--to", str(self._exports)
+        )
+        self.screen.say(f"export: {export['export_rows']} rows, k = {export['export_k']}")
+        lake = self._program("facts", "-m", "paxtrail.demo.facts", LAST, *self._hours)
+        with Desk(self.settings, "operations", "disruption") as operations:
+            counted = _druid(operations, self._hours, lake["rows"])
+        with Desk(self.settings) as desk:
+            compared = tables.compared(self.settings, desk, _SAMPLE)
+        with Analyst(self.settings) as analyst:
+            charts = analyst.charts()
+        runs = {name: Counter(self._schedules.runs(name).values())["success"] for name in _DAGS}
+        return Answered(
+            runs, self._gates_green(), tables.published(self.settings), compared, counted, charts, lake["sentiments"], len(self._lines),
+            export, self._peak.megabytes,
+        )  # fmt: skip
+
+    @property
+    def _exports(self) -> Path:
+        return self.settings.home / "exports"
+
+    @cached_property
+    def _hours(self) -> tuple[str, str]:
+        """First hour that was re-indexed and the one after the last."""
+        with psycopg.connect(dsn(self.settings, "serving", "batch")) as connection:
+            until = datetime.fromtimestamp(cut_of(connection, LAST).cut_time / 1e6, UTC)
+        return f"{until - timedelta(hours=_HOURS):%Y-%m-%dT%H}", f"{until:%Y-%m-%dT%H}"
+
+    def _gates_green(self) -> int:
+        with psycopg.connect(dsn(self.settings, "serving", "batch")) as connection:
+            return len(connection.execute("SELECT FROM batch_runs WHERE gate = 'green'").fetchall())
+
+    def _program(self, name: str, *arguments: str) -> dict[str, Any]:
+        """What a program printed as its last line; PaxtrailError with the end of its log if it failed."""
+        log = self.settings.logs / f"demo-{name}.log"
+        environment = {**os.environ, **places.environment(self.settings), "PYTHONPATH": str(ROOT / "src")}
+        with log.open("wb") as out:
+            done = subprocess.run(
+                [sys.executable, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=out,
+                cwd="/",
+                env=environment,
+                check=False,
+            )
+        if done.returncode:
+            said = "\n".join(log.read_text(errors="replace").splitlines()[-12:])
+            raise PaxtrailError(f"{name} ended with {done.returncode}; {log} ends with:\n{said}")
+        found: dict[str, Any] = orjson.loads(done.stdout.splitlines()[-1])
+        return found
+
+
+@contextmanager
+def full(settings: Settings, screen: Screen, simulation: Simulation, peak: Peak) -> Iterator[Full]:
+    """The tools, for the length of a demo."""
+    made = Full(settings, screen, simulation, peak)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def _held(simulation: Simulation) -> frozenset[str]:
+    """Ids of the newest contacts that are sent once and whole."""
+    seen = Counter(message.headers.get("ce_id", BROKEN) for message in simulation.messages() if message.source == _LANDED)
+    return frozenset([name for name, times in seen.items() if times == 1 and not name.endswith(BROKEN)][-_HELD:])
+
+
+def _druid(desk: Desk, hours: tuple[str, str], lake: Mapping[str, list[dict[str, Any]]]) -> Findings:
+    """The questions of analysts over these hours, as the API answers them from Druid, against the rows that silver gives."""
+    findings = Findings()
+    for question, wanted in lake.items():
+        by = facts.BY[question]
+        found = {_at(row["hour"], row[by]): row for row in desk.counted(question, *hours, f"hour,{by}")}
+        expected = {_at(row.pop("hour"), row.pop(by)): row for row in wanted}
+        for key, row in expected.items():
+            shown = found.get(key)
+            findings.compare(
+                f"druid.{question}", key, row, None if shown is None else {name: _near(row[name], shown[name]) for name in row}
+            )
+        findings.nothing_else(f"druid.{question}", set(expected), set(found))
+    return findings
+
+
+def _at(hour: str | int, value: str | None) -> str:
+    moment = datetime.fromtimestamp(hour / 1000, UTC) if isinstance(hour, int) else datetime.fromisoformat(hour)
+    return f"{moment:%Y-%m-%dT%H} {value or '-'}"
+
+
+def _near(wanted: Any, found: Any) -> Any:
+    """`found`, or `wanted` where the two are the same mean, added up in another order."""
+    return wanted if isinstance(wanted, float) and isinstance(found, float) and math.isclose(wanted, found) else found
