@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -37,8 +38,10 @@ from paxtrail.simulator.simulation import Simulation, line
 from paxtrail.stack import places
 from paxtrail.stack.parts import AIRFLOW, CORE, DASHBOARDS, DRUID
 from paxtrail.stack.schedules import Schedules
+from paxtrail.stack.supervision import bring_up
 
-GROUPS = (CORE, DRUID, AIRFLOW, DASHBOARDS)
+GROUPS = (CORE, DRUID, AIRFLOW)
+"""Up before the replay; dashboards, which take longest and are asked last, come up beside it."""
 CONTRACT = "frequent_travellers"
 LAST = "demo-2"
 """The run that everything else is built on."""
@@ -143,9 +146,16 @@ class Full:
         self._schedules = Schedules(settings)
         self._held = _held(simulation)
         self._lines: list[str] = []
+        self._starter = ThreadPoolExecutor(1)
+        self._dashboards = self._starter.submit(self._bring_up_dashboards)
 
     def close(self) -> None:
+        self._starter.shutdown()
         self._schedules.close()
+
+    def _bring_up_dashboards(self) -> None:
+        for part, seconds in bring_up(self.settings, (DASHBOARDS,)):
+            self.screen.ready(part.name, seconds, part.where(self.settings))
 
     # -- while the demo plays ---------------------------------------------------------------------------------------------------
 
@@ -208,9 +218,10 @@ class Full:
         self.screen.say(f"export: {export['export_rows']} rows, k = {export['export_k']}")
         lake = self._program("facts", "-m", "paxtrail.demo.facts", LAST, *self._hours)
         with Desk(self.settings, "operations", "disruption") as operations:
-            counted = _druid(operations, self._hours, lake["rows"])
+            counted = druid_beside_lake(operations, self._hours, lake["rows"])
         with Desk(self.settings) as desk:
             compared = tables.compared(self.settings, desk, _SAMPLE)
+        self._dashboards.result()
         with Analyst(self.settings) as analyst:
             charts = analyst.charts()
         runs = {name: Counter(self._schedules.runs(name).values())["success"] for name in _DAGS}
@@ -271,7 +282,7 @@ def _held(simulation: Simulation) -> frozenset[str]:
     return frozenset([name for name, times in seen.items() if times == 1 and not name.endswith(BROKEN)][-_HELD:])
 
 
-def _druid(desk: Desk, hours: tuple[str, str], lake: Mapping[str, list[dict[str, Any]]]) -> Findings:
+def druid_beside_lake(desk: Desk, hours: tuple[str, str], lake: Mapping[str, list[dict[str, Any]]]) -> Findings:
     """The questions of analysts over these hours, as the API answers them from Druid, against the rows that silver gives."""
     findings = Findings()
     for question, wanted in lake.items():

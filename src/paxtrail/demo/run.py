@@ -32,6 +32,7 @@ from paxtrail.simulator.replay import Progress, producer, replay
 from paxtrail.simulator.simulation import Simulation
 from paxtrail.simulator.world import Options
 from paxtrail.stack import environments, jars
+from paxtrail.stack.parts import DRUID
 from paxtrail.stack.supervision import Supervisor, bring_up, take_down
 
 _MARK = ".paxtrail-demo"
@@ -69,7 +70,7 @@ def stack(settings: Settings, screen: Screen, groups: tuple[str, ...] = ()) -> I
         (home / _MARK).touch()
         try:
             for part, seconds in bring_up(settings, groups):
-                screen.say(f"{part.name:9} ready after {seconds:4.1f} s   {part.where(settings)}")
+                screen.ready(part.name, seconds, part.where(settings))
             yield
         finally:
             # A second Ctrl-C must not leave half of it running.
@@ -187,7 +188,7 @@ def demonstrate(settings: Settings, screen: Screen, choices: Choices, stay: Call
     """The whole of it; with `stay`, calls it before the stack is taken down."""
     end_us = time.time_ns() // 1000
     options = Options(end_us, seed=choices.seed, passengers=choices.passengers, limit=choices.flights)
-    _fetch(screen, choices)
+    _fetch(screen, every=choices.full)
     peak = Peak(Supervisor(settings))
     with ThreadPoolExecutor(1) as pool, peak if choices.full else nullcontext():
         making = pool.submit(_simulation, options)
@@ -205,14 +206,20 @@ def demonstrate(settings: Settings, screen: Screen, choices: Choices, stay: Call
     return outcome
 
 
-def _fetch(screen: Screen, choices: Choices) -> None:
-    """What the network is needed for is there: only the first time does this take long."""
-    for name in (*jars.CORE, *(("druid",) if choices.full else ())):
-        if not jar_cache(name).is_dir():
-            screen.say(f"fetching the Java libraries of {name}, once per user")
-            jars.jar_folder(name)
-    for name in environments.NAMES if choices.full else ():
-        screen.say(f"{name}: its environment, fetched once per user, is {environments.program(name, 'python').parents[1]}")
+def _fetch(screen: Screen, *, every: bool) -> None:
+    """What the network is needed for is there, for the core or for `every` part: only the first time does this take long."""
+    with ThreadPoolExecutor() as pool:
+        fetched = []
+        for name in (*jars.CORE, *((DRUID,) if every else ())):
+            if not jar_cache(name).is_dir():
+                screen.say(f"fetching the Java libraries of {name}, once per user")
+                fetched.append(pool.submit(jars.jar_folder, name))
+        for name in environments.NAMES if every else ():
+            if not environments.there(name):
+                screen.say(f"installing {name} into an environment of its own, once per user")
+                fetched.append(pool.submit(environments.program, name, "python"))
+        for one in fetched:
+            one.result()
 
 
 def _simulation(options: Options) -> Simulation:

@@ -30,6 +30,10 @@ class Screen:
         """One line, with the seconds since the start."""
         self.console.print(f"[dim]{time.monotonic() - self._began:6.1f} s[/dim]  {text}")
 
+    def ready(self, part: str, seconds: float, where: str) -> None:
+        """A part of the stack is up."""
+        self.say(f"{part:9} ready after {seconds:4.1f} s   {where}")
+
     def show(self, what: RenderableType) -> None:
         self.console.print(what)
 

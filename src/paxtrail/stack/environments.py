@@ -29,12 +29,16 @@ def program(name: str, command: str) -> Path:
     return folder / "bin" / command
 
 
+def there(name: str) -> bool:
+    """Whether the environment is installed."""
+    return (_folder(name) / _DONE).exists()
+
+
 def installed(name: str, command: str) -> Path:
     """Path of a program of the environment; FileNotFoundError if nobody has installed it."""
-    folder = _folder(name)
-    if not (folder / _DONE).exists():
-        raise FileNotFoundError(folder)
-    return folder / "bin" / command
+    if not there(name):
+        raise FileNotFoundError(_folder(name))
+    return _folder(name) / "bin" / command
 
 
 def version(name: str) -> str:

@@ -1,0 +1,58 @@
+"""Druid's answers beside those of silver: any difference is found and named."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, cast
+
+import pytest
+
+from paxtrail.demo.desk import Desk
+from paxtrail.demo.full import druid_beside_lake
+
+HOURS = ("2026-11-21T10", "2026-11-21T12")
+LAKE: dict[str, list[dict[str, Any]]] = {
+    "bags": [{"hour": 1_795_255_200_000, "custody": "loaded", "bags": 2, "scans": 3}],
+    "punctuality": [{"hour": 1_795_255_200_000, "airline": "UA", "departures": 7, "departure_delay_minutes": 10 / 3}],
+}
+DRUID: dict[str, list[dict[str, Any]]] = {
+    "bags": [{"hour": "2026-11-21T10:00:00.000Z", "custody": "loaded", "bags": 2, "scans": 3}],
+    "punctuality": [{"hour": "2026-11-21T10:00:00.000Z", "airline": "UA", "departures": 7, "departure_delay_minutes": 3.3333333333333335}],
+}
+
+
+class Answering:
+    """A desk that gives these rows."""
+
+    def __init__(self, rows: dict[str, list[dict[str, Any]]]) -> None:
+        self.rows = rows
+
+    def counted(self, question: str, since: str, until: str, by: str) -> list[dict[str, Any]]:
+        assert (since, until) == HOURS
+        assert by.startswith("hour,")
+        return self.rows[question]
+
+
+def differing(rows: dict[str, list[dict[str, Any]]]) -> dict[str, int]:
+    found = druid_beside_lake(cast(Desk, Answering(rows)), HOURS, copy.deepcopy(LAKE))
+    assert found.compared == {"druid.bags": 1, "druid.punctuality": 1}
+    return found.differing
+
+
+def test_equal_rows_do_not_differ_also_where_a_mean_was_added_up_in_another_order() -> None:
+    assert differing(DRUID) == {}
+
+
+@pytest.mark.parametrize(
+    ("question", "rows", "told"),
+    [
+        ("bags", [{**DRUID["bags"][0], "scans": 4}], {"druid.bags.scans": 1}),
+        ("bags", [], {"druid.bags": 1}),
+        ("bags", [*DRUID["bags"], {**DRUID["bags"][0], "custody": None}], {"druid.bags": 1}),
+        ("bags", [{**DRUID["bags"][0], "hour": "2026-11-21T11:00:00.000Z"}], {"druid.bags": 2}),
+        ("punctuality", [{**DRUID["punctuality"][0], "departure_delay_minutes": 3.34}], {"druid.punctuality.departure_delay_minutes": 1}),
+        ("punctuality", [{**DRUID["punctuality"][0], "departure_delay_minutes": None}], {"druid.punctuality.departure_delay_minutes": 1}),
+    ],
+)
+def test_a_value_a_group_or_an_hour_that_differs_is_named(question: str, rows: list[dict[str, Any]], told: dict[str, int]) -> None:
+    assert differing({**DRUID, question: rows}) == told
