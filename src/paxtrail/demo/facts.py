@@ -20,6 +20,7 @@ from paxtrail.adapters import keyring, silver
 from paxtrail.adapters.reindexing import hour
 from paxtrail.adapters.silver import Job
 from paxtrail.core.records import Json
+from paxtrail.errors import reported
 from paxtrail.serving.analytics import QUESTIONS
 from paxtrail.settings import Settings
 from paxtrail.tables.silver import EVENTS
@@ -87,13 +88,14 @@ def _sentiments(job: Job) -> int:
     return silver.read(job, EVENTS).where((F.col("type") == "contact.received") & label.isNotNull()).count()
 
 
-def main() -> None:
+def main() -> int:
     """Arguments and settings; prints what it found."""
     run_id, since, until = sys.argv[1:]
     with silver.opened(Settings.load(), run_id, "demo-facts") as job:
         found = {"rows": counted(_facts(job, since, until, time.time_ns() // 1000)), "sentiments": _sentiments(job)}
     print(orjson.dumps(found).decode())
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(reported(main))
