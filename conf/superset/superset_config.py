@@ -45,6 +45,7 @@ PASSWORDS = {user: _secret(f"superset_{user}") for user in ("admin", "analyst")}
 AUTH_ROLE_PUBLIC = "Public"
 PUBLIC_ROLE_LIKE = None
 AUTH_USER_REGISTRATION = False
+ENABLE_CORS = False  # Superset's default lets the scripts of a map service read answers
 FEATURE_FLAGS = {
     "EMBEDDED_SUPERSET": False,
     "ALLOW_ADHOC_SUBQUERY": False,  # an analyst's own expression stays within a dataset: it is what keeps small counts of persons back

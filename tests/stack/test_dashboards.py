@@ -233,6 +233,7 @@ def test_nobody_looks_without_signing_in_and_no_pixel_of_others_is_fetched(page:
     with urllib.request.urlopen(f"{address}/superset/dashboard/operations-now/") as answer:
         assert "/login/" in answer.url
         assert "img-src 'self' blob: data:;" in answer.headers["Content-Security-Policy"]
+        assert "Access-Control-Allow-Origin" not in answer.headers
     with pytest.raises(urllib.error.HTTPError, match="401"):
         urllib.request.urlopen(f"{address}/api/v1/chart/1")
     foreign: list[str] = []
