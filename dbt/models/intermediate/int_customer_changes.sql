@@ -1,25 +1,12 @@
 {#- Which customers a cut touched, and when: what one of their tokens did, what became of a journey, or a link. -#}
 with changes as (
-    select
-        token,
-        epoch
-    from {{ ref('stg_customer_tokens') }}
-    union all
-    select
-        token,
-        epoch
-    from {{ ref('stg_loyalty_accounts') }}
-    union all
-    select
-        token,
-        epoch
-    from {{ ref('stg_searches') }}
-    union all
-    select
-        token,
-        epoch
-    from {{ ref('stg_travellers') }}
-    union all
+    {% for told in ['stg_customer_tokens', 'stg_profiles', 'stg_travellers'] %}
+        select
+            token,
+            epoch
+        from {{ ref(told) }}
+        union all
+    {% endfor %}
     select
         travellers.token,
         outcomes.epoch

@@ -2,6 +2,9 @@
     unique_key='customer_id',
     post_hook="{{ forget_gone(ref('stg_customer_tokens'), ['customer_id']) }}"
 ) }}
+{%- set counts = [
+    'flights_booked', 'flights_flown', 'flights_cancelled', 'no_shows', 'delays', 'delay_minutes', 'bags_checked', 'bags_mishandled',
+] %}
 
 with customers as (
     select changes.* from {{ ref('int_customer_changes') }} as changes
@@ -12,30 +15,15 @@ with customers as (
     {% endif %}
 ),
 
-tokens as (
-    select
-        links.token,
-        links.customer_id
-    from {{ ref('stg_customer_tokens') }} as links
-    left semi join customers on links.customer_id = customers.customer_id
-),
-
-accounts as (
+remembered as (
     select
         tokens.customer_id,
-        max_by(said.tier, said.said) filter (where said.says_tier) as tier,
-        min_by(said.enrolled, said.said) filter (where said.says_enrolled) as member_since
-    from {{ ref('stg_loyalty_accounts') }} as said
-    inner join tokens on said.token = tokens.token
-    group by tokens.customer_id
-),
-
-searches as (
-    select
-        tokens.customer_id,
-        count(*) as searches
-    from {{ ref('stg_searches') }} as searched
-    inner join tokens on searched.token = tokens.token
+        max(profiles.tier).v as tier,
+        min_by(profiles.member_since.v, struct(-profiles.member_since.r, profiles.member_since)) as member_since,
+        sum(profiles.searches) as searches
+    from {{ ref('stg_customer_tokens') }} as tokens
+    left semi join customers on tokens.customer_id = customers.customer_id
+    inner join {{ ref('stg_profiles') }} as profiles on tokens.token = profiles.token
     group by tokens.customer_id
 ),
 
@@ -58,19 +46,13 @@ histories as (
 select
     customers.customer_id,
     customers.tokens,
-    accounts.tier,
-    accounts.member_since,
-    coalesce(searches.searches, 0) as searches,
-    coalesce(histories.flights_booked, 0) as flights_booked,
-    coalesce(histories.flights_flown, 0) as flights_flown,
-    coalesce(histories.flights_cancelled, 0) as flights_cancelled,
-    coalesce(histories.no_shows, 0) as no_shows,
-    coalesce(histories.delays, 0) as delays,
-    coalesce(histories.delay_minutes, 0) as delay_minutes,
-    coalesce(histories.bags_checked, 0) as bags_checked,
-    coalesce(histories.bags_mishandled, 0) as bags_mishandled,
+    {{ value('remembered.tier') }} as tier,
+    cast({{ value('remembered.member_since') }} as date) as member_since,
+    coalesce(remembered.searches, 0) as searches,
+    {% for count in counts %}
+        coalesce(histories.{{ count }}, 0) as {{ count }},
+    {% endfor %}
     customers.epoch
 from customers
-left join accounts on customers.customer_id = accounts.customer_id
-left join searches on customers.customer_id = searches.customer_id
+left join remembered on customers.customer_id = remembered.customer_id
 left join histories on customers.customer_id = histories.customer_id

@@ -8,13 +8,21 @@ with legs as (
     where {{ newer_than_this() }}
 ),
 
+updates as (
+    select
+        said.off_block_estimated,
+        said.told_at,
+        {{ entity('said', 'flight') }} as leg
+    from {{ ref('stg_flight_leg_updated') }} as said
+),
+
 told as (
     select
         updates.leg,
         count(*) as updates,
         count(distinct updates.off_block_estimated) as estimates,
         max(updates.told_at) as last_told_at
-    from {{ ref('stg_flight_updates') }} as updates
+    from updates
     left semi join legs on updates.leg = legs.leg
     group by updates.leg
 )

@@ -12,15 +12,20 @@ from typing import Any
 import orjson
 import psycopg
 
-from paxtrail.adapters import catalog, lake, marts_publication, postgres, silver
+from paxtrail.adapters import catalog, configuration, lake, marts_publication, postgres, silver
 from paxtrail.adapters.silver import Job
 from paxtrail.adapters.silver_documents import render
 from paxtrail.adapters.spark import catalogued
+from paxtrail.core.schemas import Field
 from paxtrail.errors import ChecksFailed, ConfigurationError, EpochRefused, NotFound
 from paxtrail.settings import ROOT, Settings
 from paxtrail.tables.silver import DOCUMENTS, EVENTS, LINKS, RELATIONS, STATES
 
 PROJECT = ROOT / "dbt"
+_SQL = {
+    **{"string": "string", "integer": "bigint", "boolean": "boolean", "decimal": "decimal(38, 9)", "time": "timestamp", "date": "date"},
+    **{"strings": "array<string>", "list": "variant", "object": "variant"},
+}
 _READ = (EVENTS, DOCUMENTS, STATES, LINKS, RELATIONS)
 
 
@@ -87,6 +92,19 @@ def _manifest(settings: Settings) -> dict[str, Any]:
     return dict(orjson.loads((_target(settings) / "manifest.json").read_bytes()))
 
 
+def declared(settings: Settings) -> dict[str, Any]:
+    """What conf/ declares, for the models: SQL types of the `facts` of each event type, personal ones left out; `slots` of a profile."""
+    schemas = configuration.schemas(settings.conf)
+    events = {type_: schemas.event(type_).fields.values() for type_ in schemas.types}
+    facts = {type_: {fact.name: _SQL[fact.type] for fact in fields if not _personal(fact)} for type_, fields in events.items()}
+    profile = configuration.attributes(settings.conf)["profile"].attributes
+    return {"facts": facts, "slots": {name: attribute.slot for name, attribute in profile.items()}}
+
+
+def _personal(fact: Field) -> bool:
+    return fact.personal or any(map(_personal, fact.fields.values()))
+
+
 def _dbt(job: Job, *command: str) -> Sequence[Any]:
     """Results of a dbt command, run in the job's session; raises ChecksFailed naming what failed."""
     from dbt.cli.main import dbtRunner
@@ -98,7 +116,7 @@ def _dbt(job: Job, *command: str) -> Sequence[Any]:
         "--profiles-dir": PROJECT,
         "--target-path": _target(settings),
         "--log-path": settings.logs / "dbt",
-        "--vars": orjson.dumps({"lake": str(settings.lake), "epoch": job.cut.epoch}).decode(),
+        "--vars": orjson.dumps({"lake": str(settings.lake), "epoch": job.cut.epoch, **declared(settings)}).decode(),
     }
     given = [str(word) for option in options.items() for word in option]
     quiet = ["--quiet", "--no-version-check", "--no-send-anonymous-usage-stats", "--no-use-colors"]

@@ -1,0 +1,1 @@
+{{ staged('booking.consent_changed') }}

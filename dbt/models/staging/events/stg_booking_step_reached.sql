@@ -1,0 +1,1 @@
+{{ staged('booking.step_reached') }}

@@ -1,0 +1,1 @@
+{{ staged('flight.leg_updated') }}

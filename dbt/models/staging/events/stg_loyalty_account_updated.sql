@@ -1,0 +1,1 @@
+{{ staged('loyalty.account_updated') }}

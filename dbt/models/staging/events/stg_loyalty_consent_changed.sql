@@ -1,0 +1,1 @@
+{{ staged('loyalty.consent_changed') }}

@@ -1,0 +1,1 @@
+{{ staged('loyalty.miles_posted') }}

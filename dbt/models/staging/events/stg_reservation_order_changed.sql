@@ -1,0 +1,1 @@
+{{ staged('reservation.order_changed') }}

@@ -1,0 +1,1 @@
+{{ staged('reservation.passenger_changed') }}

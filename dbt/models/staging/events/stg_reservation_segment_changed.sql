@@ -1,0 +1,1 @@
+{{ staged('reservation.segment_changed') }}
