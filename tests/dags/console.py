@@ -56,15 +56,19 @@ class Console:
         listed = self.ask("GET", f"/api/v2/dags/{dag}/dagRuns?order_by=id")["dag_runs"]
         return {one["dag_run_id"]: one["state"] for one in listed}
 
-    def await_runs(self, dag: str, count: int, *, seconds: float) -> dict[str, str]:
-        """The runs, once there are `count` and all have ended."""
+    def ended(self, dag: str, run: str, *, seconds: float) -> str:
+        """How the run ended, once it has."""
 
         def problem() -> str:
-            runs = self.runs(dag)
-            return "" if len(runs) >= count and set(runs.values()) <= _ENDED else f"{dag}: {runs}"
+            state = self.runs(dag)[run]
+            return "" if state in _ENDED else f"{dag} {run}: {state}, {self.tasks(dag, run)}"
 
         await_ready(problem, seconds=seconds)
-        return self.runs(dag)
+        return self.runs(dag)[run]
+
+    def clear(self, dag: str, run: str) -> None:
+        """What failed in the run is tried again, and what waited for it."""
+        self.ask("POST", f"/api/v2/dags/{dag}/clearTaskInstances", {"dag_run_id": run, "only_failed": True, "dry_run": False})
 
     def tasks(self, dag: str, run: str) -> dict[str, tuple[str, int]]:
         """How each task of the run ended, and after how many tries."""

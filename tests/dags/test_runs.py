@@ -7,18 +7,23 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
 import psutil
+import psycopg
 import pytest
 from pyspark.sql import SparkSession
 from tests.conftest import settings_for
 from tests.dags.console import Console
+from tests.ml.made import file, labelled
 from tests.parity.stories import Story, history
 
+from paxtrail.adapters import kafka, landing
+from paxtrail.adapters.postgres import dsn
+from paxtrail.adapters.registry import Registry
 from paxtrail.settings import Settings
 from paxtrail.stack.processes import await_ready
 from paxtrail.stack.supervision import bring_up, take_down
@@ -29,18 +34,30 @@ pytestmark = [pytest.mark.tools, pytest.mark.timeout(3600)]
 
 PATIENCE_S = 3000.0
 DAYS = 3
+FILE = b'{"search": 1}\n{"search": 2}\n'
 
 
 @dataclass(slots=True)
 class Schedules:
-    """A copy with Airflow, the story told to it, and what its first runs came to."""
+    """A copy with Airflow and the story told to it; `served` is what it served before the gate of the last day."""
 
     settings: Settings
     story: Story
     console: Console
     days: list[str]
-    runs: dict[str, str] = field(default_factory=dict)
-    killed: str = ""
+    runs: list[str]
+    served: Any
+
+    def published(self) -> list[tuple[Any, ...]]:
+        return self.story.truth.sql(
+            "select run_id, gate, sum(drifted)::int from cuts join batch_runs using (run_id) join publication_counts using (epoch)"
+            " group by epoch, run_id, gate order by epoch"
+        )
+
+    def committed(self, events: int) -> None:
+        """The ledger of the newest micro-batch says that many events more than came out of bronze."""
+        with self.story.serving_as_owner() as connection:
+            connection.execute("update stream_commit set events = events + %s where seq = (select max(seq) from stream_commit)", (events,))
 
 
 def _last_day(now: datetime) -> datetime:
@@ -62,7 +79,7 @@ def _of(settings: Settings, program: str) -> list[psutil.Process]:
 
 @pytest.fixture(scope="module")
 def schedules(spark: SparkSession) -> Iterator[Schedules]:
-    """After a backfill of three days, in the first of which spark-submit was killed while it ran."""
+    """After a backfill of three days: in the first, spark-submit was killed while it ran; in the last, the gate was red."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="paxtrail-airflow-")))
         folder.chmod(0o711)
@@ -70,63 +87,94 @@ def schedules(spark: SparkSession) -> Iterator[Schedules]:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setenv("AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY", "1")
         stack.callback(take_down, settings, ())
-        for _ in bring_up(settings, ("postgres", "airflow")):
+        for _ in bring_up(settings, ("postgres", "kafka", "airflow")):
             pass
         story = Story(settings, spark, seed=11)
         stack.callback(story.close)
-        story.tell(history(11, flights=1))
+        told = history(11, flights=1)
+        story.tell(told[: len(told) // 2])
         last = _last_day(datetime.now(UTC))
         days = [last - timedelta(days=back) for back in reversed(range(DAYS))]
         console = Console(settings)
         console.await_dag("states")
-        made = Schedules(settings, story, console, [f"{day:%Y-%m-%d}" for day in days])
         console.backfill("states", days[0], days[-1])
         console.switch_on("states")
+        made = Schedules(settings, story, console, [f"{day:%Y-%m-%d}" for day in days], [], None)
         # Its session is up and it has begun to write: there is something to undo.
         begun = Path(EVENTS.path(settings.lake))
         await_ready(lambda: "" if begun.exists() else "no program has begun to take events in", seconds=PATIENCE_S)
         for process in _of(settings, "events.py"):
             os.kill(process.pid, signal.SIGKILL)
-            made.killed = "events"
-        made.runs = console.await_runs("states", DAYS, seconds=PATIENCE_S)
+        await_ready(lambda: "" if len(story.truth.sql("select from cuts")) > 1 else "the second day has not begun", seconds=PATIENCE_S)
+        story.tell(told[len(told) // 2 :])
+        made.committed(+1)
+        made.served = story.truth.served()
+        await_ready(lambda: "" if len(console.runs("states")) >= DAYS else "a day is missing", seconds=PATIENCE_S)
+        made.runs = list(console.runs("states"))
+        for run in made.runs:
+            console.ended("states", run, seconds=PATIENCE_S)
         yield made
 
 
-def _published(story: Story) -> list[tuple[Any, ...]]:
-    return story.truth.sql(
-        "select run_id, gate, sum(drifted)::int from cuts join batch_runs using (run_id) join publication_counts using (epoch)"
-        " group by epoch, run_id, gate order by epoch"
-    )
-
-
-def test_three_days_by_backfill_are_three_daily_runs(schedules: Schedules) -> None:
-    assert list(schedules.runs.values()) == ["success"] * DAYS
-    assert _published(schedules.story) == [(day, "green", 0) for day in schedules.days]
-    schedules.story.truth.check()
-
-
-def test_a_killed_task_is_tried_again_and_nothing_counts_twice(schedules: Schedules) -> None:
-    assert schedules.killed == "events"
-    first, *_ = schedules.runs
-    tasks = schedules.console.tasks("states", first)
+def test_a_killed_task_is_tried_again_and_the_day_is_published_once(schedules: Schedules) -> None:
+    tasks = schedules.console.tasks("states", schedules.runs[0])
     assert {name: state for name, (state, _) in tasks.items()} == dict.fromkeys(tasks, "success")
     assert {name: tries for name, (_, tries) in tasks.items() if tries > 1} == {"events": 2}
-    assert schedules.story.truth.sql("select count(*) from cuts") == [(DAYS,)]
+    assert schedules.published()[0] == (schedules.days[0], "green", 0)
 
 
 def test_a_red_gate_publishes_nothing_and_what_was_served_is_served_on(schedules: Schedules) -> None:
-    story, console = schedules.story, schedules.console
-    table = EVENTS.path(schedules.settings.lake)
-    before, published = story.truth.served(), _published(story)
-    story.lane.spark.sql(f"UPDATE delta.`{table}` SET event_time = arrival_time + interval 1 hour")
-    run = console.trigger("states")
-    assert console.await_runs("states", DAYS + 1, seconds=PATIENCE_S)[run] == "failed"
-    tasks = {name: state for name, (state, _) in console.tasks("states", run).items()}
+    tasks = {name: state for name, (state, _) in schedules.console.tasks("states", schedules.runs[-1]).items()}
     assert [name for name, state in tasks.items() if state == "failed"] == ["gate"]
     assert {tasks[name] for name in ("publish", "drift", "announce")} == {"upstream_failed"}
-    assert story.truth.sql(f"select gate from batch_runs where run_id = '{run}'") == [("red",)]
-    assert _published(story) == published
-    assert story.truth.served() == before
+    assert schedules.story.truth.sql(f"select gate from batch_runs where run_id = '{schedules.days[-1]}'") == [("red",)]
+    assert [run for run, _, _ in schedules.published()] == schedules.days[:-1]
+    assert schedules.story.truth.served() == schedules.served
+
+
+def test_three_days_by_backfill_are_three_daily_runs_once_the_red_one_is_repaired_and_marts_follow(schedules: Schedules) -> None:
+    console = schedules.console
+    schedules.committed(-1)
+    console.switch_on("marts")
+    console.clear("states", schedules.runs[-1])
+    assert [console.ended("states", run, seconds=PATIENCE_S) for run in schedules.runs] == ["success"] * DAYS
+    assert schedules.published() == [(day, "green", 0) for day in schedules.days]
+    schedules.story.truth.check()
+    await_ready(lambda: "" if console.runs("marts") else "marts were not started", seconds=PATIENCE_S)
+    [run] = console.runs("marts")
+    assert console.ended("marts", run, seconds=PATIENCE_S) == "success"
+    with psycopg.connect(dsn(schedules.settings, "marts", "analyst")) as connection:
+        assert connection.execute("SELECT DISTINCT run_id FROM published_marts").fetchall() == [(schedules.days[-1],)]
+
+
+def test_a_file_that_lands_twice_is_sent_once(schedules: Schedules) -> None:
+    folder = landing.folder(schedules.settings) / "booking"
+    folder.mkdir(parents=True)
+    schedules.console.switch_on("files")
+    for name in ("monday.jsonl", "again.jsonl"):
+        (folder / name).write_bytes(FILE)
+        run = schedules.console.trigger("files")
+        assert schedules.console.ended("files", run, seconds=PATIENCE_S) == "success"
+        assert list(folder.iterdir()) == []
+    assert sum(kafka.latest(schedules.settings, ["raw.booking"])["raw.booking"].values()) == 2
+
+
+def test_labelled_texts_become_the_champion(schedules: Schedules) -> None:
+    folder = schedules.settings.home / "training"
+    folder.mkdir()
+    file(folder, labelled(200)).rename(folder / "sentiment.csv")
+    schedules.console.switch_on("models")
+    run = schedules.console.trigger("models")
+    assert schedules.console.ended("models", run, seconds=PATIENCE_S) == "success"
+    assert Registry(schedules.settings).champion().version == 2
+
+
+def test_retention_runs_and_runs_again(schedules: Schedules) -> None:
+    before = schedules.story.truth.served()
+    schedules.console.switch_on("retention")
+    run = schedules.console.trigger("retention")
+    assert schedules.console.ended("retention", run, seconds=PATIENCE_S) == "success"
+    assert schedules.story.truth.served() == before
 
 
 def test_stopping_leaves_no_process_behind(schedules: Schedules) -> None:
