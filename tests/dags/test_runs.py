@@ -87,7 +87,7 @@ def schedules(spark: SparkSession) -> Iterator[Schedules]:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setenv("AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY", "1")
         stack.callback(take_down, settings, ())
-        for _ in bring_up(settings, ("postgres", "kafka", "airflow")):
+        for _ in bring_up(settings, ("postgres", "kafka", "topics", "airflow")):
             pass
         story = Story(settings, spark, seed=11)
         stack.callback(story.close)
@@ -166,7 +166,7 @@ def test_labelled_texts_become_the_champion(schedules: Schedules) -> None:
     schedules.console.switch_on("models")
     run = schedules.console.trigger("models")
     assert schedules.console.ended("models", run, seconds=PATIENCE_S) == "success"
-    assert Registry(schedules.settings).champion().version == 2
+    assert Registry(schedules.settings).champion().kind == "svm"
 
 
 def test_retention_runs_and_runs_again(schedules: Schedules) -> None:
