@@ -1,7 +1,7 @@
 """Releases a contract of conf/exports to a folder: k-anonymous, with manifest, schema, licence and risk report; or nothing, and exit 1.
 
 Reads:  Delta silver.states, silver.links; vault.subject_key; conf/exports, conf/consent.toml
-Writes: <to>/<contract>-<run>; PostgreSQL vault.releases
+Writes: <to>/<contract>-<run>; PostgreSQL vault.releases, or vault.refusals where a limit does not hold
 """
 
 from __future__ import annotations

@@ -9,9 +9,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 
-from paxtrail.adapters.reindexing import hour, opened, reindex
+from paxtrail.adapters.reindexing import run
 from paxtrail.errors import reported
 from paxtrail.settings import Settings
 
@@ -22,8 +21,7 @@ def main() -> int:
     parser.add_argument("--from", dest="since", required=True, help="first hour, UTC: 2026-11-22T10")
     parser.add_argument("--to", dest="until", required=True, help="the hour after the last one; over at the newest cut")
     arguments = parser.parse_args()
-    with opened(Settings.load()) as job:
-        counts = reindex(job, hour(arguments.since), hour(arguments.until), now=time.time_ns() // 1000)
+    counts = run(Settings.load(), arguments.since, arguments.until)
     print(json.dumps(counts, sort_keys=True))
     return 3 if counts["served"] < counts["facts"] else 0
 

@@ -98,3 +98,32 @@ def test_without_anybody_or_any_way_to_keep_the_limits_nothing_is_released() -> 
         exports.release(of, hierarchies, [(("F", "22", "BASE"), 1, 1)])
     with pytest.raises(ConfigurationError, match="least"):
         exports.from_level(hierarchies["gender"], 1)
+
+
+AGES = hierarchy("age", [("21", "20-29", "*"), ("25", "20-29", "*"), ("34", "30-39", "*")])
+
+
+def release_of(rows: dict[tuple[str, ...], int], level: int) -> exports.Told:
+    return exports.Told(("age", "tier"), {"age": level}, rows)
+
+
+@pytest.mark.parametrize(
+    ("now", "level", "found"),
+    [
+        ({("20-29", "GOLD"): 12, ("30-39", "BASE"): 10}, 1, []),
+        ({("20-29", "GOLD"): 13, ("30-39", "BASE"): 10}, 1, [1]),
+        ({("20-29", "GOLD"): 11, ("20-29", "BASE"): 1, ("30-39", "BASE"): 10}, 1, [2]),
+        ({("20-29", "GOLD"): 12}, 1, [10]),
+        ({("*", "GOLD"): 12, ("*", "BASE"): 9}, 2, [1]),
+        ({("21", "GOLD"): 5, ("25", "GOLD"): 6, ("34", "BASE"): 10}, 0, [1]),
+    ],
+    ids=["as before", "one came", "one has another tier", "a class left", "coarser than before", "finer than before"],
+)
+def test_two_releases_are_compared_where_both_can_be_read(now: dict[tuple[str, ...], int], level: int, found: list[int]) -> None:
+    before = release_of({("20-29", "GOLD"): 12, ("30-39", "BASE"): 10}, 1)
+    assert exports.differences(release_of(now, level), before, {"age": AGES}) == found
+
+
+def test_two_releases_of_other_columns_are_compared_on_those_of_both() -> None:
+    before = exports.Told(("age",), {"age": 1}, {("20-29",): 12, ("30-39",): 10})
+    assert exports.differences(release_of({("20-29", "GOLD"): 12, ("30-39", "BASE"): 9}, 1), before, {"age": AGES}) == [1]

@@ -5,6 +5,10 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
+import shutil
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,7 +30,8 @@ from paxtrail.adapters.cuts import cut_of
 from paxtrail.adapters.postgres import dsn
 from paxtrail.adapters.silver import Job
 from paxtrail.errors import ChecksFailed, ConfigurationError, EpochRefused, GateRed
-from paxtrail.settings import Settings
+from paxtrail.settings import ROOT, Settings
+from paxtrail.stack import places
 
 MEMBERS = 24
 TIERS = ("BASE", "SILVER", "GOLD")
@@ -141,6 +146,33 @@ def test_a_limit_that_fails_leaves_nothing_behind(job: Job, export: Export, tmp_
         exports.release(job, limited(replace(export, name="failing"), k=30), tmp_path)
     assert list(tmp_path.iterdir()) == []
     assert register(job) == known
+    refused = {line["export"]: line["refused"] for line in exports.register(job.settings)}
+    assert "no generalisation" in refused[f"failing-{job.cut.run_id}"]
+
+
+def test_a_release_that_differs_by_few_from_an_earlier_one_of_its_contract_is_refused(job: Job, export: Export, tmp_path: Path) -> None:
+    own = replace(export, name="again")
+    exports.release(job, own, tmp_path / "first")
+
+    def earlier(gone: int) -> None:
+        """As if it had been released before, with so many fewer in one class."""
+        with psycopg.connect(dsn(job.settings, "vault", "postgres")) as connection:
+            connection.execute(
+                "UPDATE releases SET export = 'again-earlier', told ="
+                " jsonb_set(told, '{rows,0,1}', to_jsonb((told #>> '{rows,0,1}')::int - %s)) WHERE contract = 'again'",
+                (gone,),
+            )
+
+    earlier(0)
+    said = exports.release(job, own, tmp_path / "same")
+    measured = json.loads((Path(said["folder"]) / "risk.json").read_text())["earlier_releases"]
+    assert measured == {"compared": 1, "smallest_difference": None}
+    with psycopg.connect(dsn(job.settings, "vault", "postgres")) as connection:
+        connection.execute("DELETE FROM releases WHERE contract = 'again' AND export <> 'again-earlier'")
+    earlier(1)
+    with pytest.raises(ChecksFailed, match="1 classes differ from again-earlier by 1 to 1 persons"):
+        exports.release(job, own, tmp_path / "other")
+    assert files(tmp_path / "other") == {}
 
 
 def test_what_counts_is_what_was_written(job: Job, export: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,3 +217,29 @@ def test_a_run_that_did_not_pass_or_is_too_old_is_refused(job: Job, export: Expo
 def test_an_unknown_contract_is_refused_before_anything_starts(settings: Settings, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="frequent_travellers"):
         exports.run(settings, "any", "nobody", tmp_path)
+
+
+def test_as_a_program_and_as_a_command_it_releases_or_says_in_one_line_why_not(job: Job, tmp_path: Path) -> None:
+    conf = tmp_path / "conf"
+    shutil.copytree(job.settings.conf, conf)
+    text = (conf / "exports" / "frequent_travellers.toml").read_text()
+    (conf / "exports" / "wide.toml").write_text(text)
+    (conf / "exports" / "strict.toml").write_text(text.replace("\nk = 10\n", "\nk = 30\n"))
+    environment = {**os.environ, **places.environment(job.settings.model_copy(update={"conf": conf}))}
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False, cwd=tmp_path)
+
+    program = str(ROOT / "spark_jobs" / "exports.py")
+    done = run(program, "--run", job.cut.run_id, "--contract", "wide", "--to", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert (said["export_rows"], said["export_k"] >= 10, Path(said["folder"]).parent) == (18, True, tmp_path / "out")
+    command = ("-m", "paxtrail.cli.main", "exports")
+    done = run(*command, "release", "--contract", "strict", "--to", str(tmp_path / "none"))
+    assert (done.returncode, done.stdout, (tmp_path / "none").exists()) == (1, "", False)
+    assert done.stderr.splitlines()[-1].startswith("Error: checks_failed: no generalisation keeps the limits for 18 persons")
+    assert "Traceback" not in done.stderr
+    known = {line["export"]: line for line in map(json.loads, run(*command, "list").stdout.splitlines())}
+    assert known[f"wide-{job.cut.run_id}"]["rows"] == 18
+    assert "no generalisation" in known[f"strict-{job.cut.run_id}"]["refused"]

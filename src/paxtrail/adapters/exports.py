@@ -21,16 +21,17 @@ import orjson
 import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
+from psycopg.rows import dict_row
 
 from paxtrail.adapters import configuration, keyring, postgres, silver
 from paxtrail.adapters.configuration import Export
 from paxtrail.adapters.silver import Job
 from paxtrail.adapters.vault import Vault
 from paxtrail.core import anonymity, exports
-from paxtrail.core.exports import Release
+from paxtrail.core.exports import Release, Told
 from paxtrail.core.records import Json
 from paxtrail.core.sealing import open_, parts
-from paxtrail.errors import ChecksFailed, EpochRefused, GateRed
+from paxtrail.errors import ChecksFailed, EpochRefused, GateRed, NotFound
 from paxtrail.settings import Settings
 from paxtrail.tables.silver import LINKS, STATES
 from paxtrail.transforms.exports import frequencies
@@ -38,33 +39,95 @@ from paxtrail.transforms.exports import frequencies
 HOUR = 3_600_000_000
 
 
-def run(settings: Settings, run_id: str, contract: str, to: Path) -> dict[str, Any]:
-    """What `release` says, in a session of its own. The contract is checked before anything starts."""
+def run(settings: Settings, run_id: str | None, contract: str, to: Path) -> dict[str, Any]:
+    """What `release` says, in a session of its own. The contract is checked before anything starts.
+
+    `run_id`: the batch run that is released from (default: the newest that passed its gate).
+    """
     export = configuration.export(settings.conf, contract)
-    with silver.opened(settings, run_id, f"export-{run_id}") as job:
+    chosen = run_id or _newest(settings)
+    with silver.opened(settings, chosen, f"export-{chosen}") as job:
         return release(job, export, to)
+
+
+def _newest(settings: Settings) -> str:
+    with psycopg.connect(postgres.dsn(settings, "serving", "batch")) as serving:
+        row = serving.execute(
+            "SELECT run_id FROM batch_runs JOIN cuts USING (run_id) WHERE gate = 'green' ORDER BY epoch DESC LIMIT 1"
+        ).fetchone()
+    if row is None:
+        raise NotFound("no run has passed its gate yet: paxtrail batch run")
+    return str(row[0])
+
+
+def register(settings: Settings) -> list[dict[str, Any]]:
+    """Releases, and those that a limit did not allow (`refused` says which), newest first."""
+    with psycopg.connect(postgres.dsn(settings, "vault", "export"), row_factory=dict_row) as connection:
+        return connection.execute(
+            "SELECT export, partner, cut_time, rows, officer, manifest, NULL AS refused, released_at AS at FROM releases"
+            " UNION ALL SELECT export, partner, cut_time, NULL, NULL, NULL, reason, refused_at FROM refusals ORDER BY at DESC, export"
+        ).fetchall()
 
 
 def release(job: Job, export: Export, to: Path) -> dict[str, Any]:
     """Writes the release of a contract at the job's cut: its id, folder, rows and k. The same run again gives the same bytes.
 
     ChecksFailed where a limit does not hold, EpochRefused where the cut is not the lake's or too old, GateRed where its run was not passed:
-    then nothing stands at the destination. What stands there is in the register `vault.releases`.
+    then nothing stands at the destination. What stands there is in the register `vault.releases`, what a limit kept back in
+    `vault.refusals`.
     """
     _refuse(job, export)
     name = f"{export.name}-{job.cut.run_id}"
+    try:
+        return _released(job, export, name, to)
+    except ChecksFailed as error:
+        with _registry(job) as connection:
+            about = (name, export.name, export.contract.partner, job.cut.cut_time, str(error))
+            connection.execute("INSERT INTO refusals (export, contract, partner, cut_time, reason) VALUES (%s, %s, %s, %s, %s)", about)
+        raise
+
+
+def _released(job: Job, export: Export, name: str, to: Path) -> dict[str, Any]:
     place, draft = to / name, to / f".{name}.{os.getpid()}"
     found = _chosen(job, export)
+    told = Told(export.contract.released, found.levels, Counter(found.rows))
+    before = _apart(job, export, name, told)
     to.mkdir(parents=True, exist_ok=True)
     draft.mkdir()
     try:
         _write_rows(draft, export, found)
-        risk = _risk(draft, export, found)
+        risk = _risk(draft, export, found) | {"earlier_releases": before}
         _write_about(draft, job, export, found, risk)
-        _register(job, export, name, draft, len(found.rows), place)
+        _register(job, export, name, draft, told, place)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return {"export": name, "folder": str(place), "export_rows": len(found.rows), "export_k": risk["k"], "suppressed": found.suppressed}
+
+
+def _registry(job: Job) -> psycopg.Connection[Any]:
+    return psycopg.connect(postgres.dsn(job.settings, "vault", "export"))
+
+
+def _apart(job: Job, export: Export, name: str, told: Told) -> dict[str, Any]:
+    """How far the release is from earlier ones of its contract: by at least k persons in every class, or not at all; else ChecksFailed."""
+    with _registry(job) as connection:
+        # Before itself, if it is released again: the same run gives the same bytes.
+        rows = connection.execute(
+            "SELECT export, told FROM releases WHERE contract = %(contract)s AND export <> %(export)s AND told IS NOT NULL"
+            " AND released_at <= coalesce((SELECT released_at FROM releases WHERE export = %(export)s), now())",
+            {"contract": export.name, "export": name},
+        ).fetchall()
+    smallest: list[int] = []
+    for other, saved in rows:
+        before = Told(tuple(saved["columns"]), saved["levels"], {tuple(values): n for values, n in saved["rows"]})
+        differ = exports.differences(told, before, export.hierarchies)
+        if few := [n for n in differ if n < export.contract.limits.k]:
+            raise ChecksFailed(
+                f"nothing is released: {len(few)} classes differ from {other} by {few[0]} to {few[-1]} persons, fewer than k: who has both"
+                " files could tell those who came or went; release later, or coarser (`least` in the contract)"
+            )
+        smallest += differ[:1]
+    return {"compared": len(rows), "smallest_difference": min(smallest, default=None)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,15 +281,19 @@ def _column(export: Export, found: Release, name: str) -> dict[str, Any]:
     return about | {"values": list(column.values)}
 
 
-def _register(job: Job, export: Export, name: str, draft: Path, rows: int, place: Path) -> None:
+def _register(job: Job, export: Export, name: str, draft: Path, told: Told, place: Path) -> None:
     """The release is in the register, and stands in its place: the same one again changes neither, another one of its name is refused."""
     manifest = _sha256((draft / "manifest.json").read_bytes())
-    with psycopg.connect(postgres.dsn(job.settings, "vault", "export")) as connection:
+    saved = {"columns": told.columns, "levels": told.levels, "rows": [*told.rows.items()]}
+    with _registry(job) as connection:
         sign = export.contract.sign_off
         connection.execute(
-            "INSERT INTO releases (export, contract, partner, cut_time, rows, manifest, prepared_by, officer)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (export) DO NOTHING",
-            (name, export.name, export.contract.partner, job.cut.cut_time, rows, manifest, sign.prepared_by, sign.officer),
+            "INSERT INTO releases (export, contract, partner, cut_time, rows, manifest, prepared_by, officer, told)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (export) DO NOTHING",
+            (
+                *(name, export.name, export.contract.partner, job.cut.cut_time, sum(told.rows.values()), manifest),
+                *(sign.prepared_by, sign.officer, orjson.dumps(saved).decode()),
+            ),
         )
         known = connection.execute("SELECT manifest FROM releases WHERE export = %s", (name,)).fetchone()
         if known is None or known[0] != manifest:

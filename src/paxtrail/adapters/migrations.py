@@ -30,7 +30,7 @@ GRANTS: dict[Database, dict[Role, dict[str, str]]] = {
             "key_deletion": "SELECT",
         },
         "api": {"identifier": "SELECT", "subject_key": "SELECT", "key_deletion": "SELECT", "reads": "INSERT"},
-        "export": {"subject_key": "SELECT", "key_deletion": "SELECT", "releases": "SELECT, INSERT"},
+        "export": {"subject_key": "SELECT", "key_deletion": "SELECT", "releases": "SELECT, INSERT", "refusals": "SELECT, INSERT"},
     },
     "catalog": {"catalog": {"*": "ALL"}},
     "marts": {"batch": {"*": "ALL"}, "analyst": {"*": "SELECT"}},

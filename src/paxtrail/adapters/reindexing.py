@@ -29,6 +29,13 @@ _PATIENCE_S = 600.0
 _SERVED_S = 60.0
 
 
+def run(settings: Settings, since: str, until: str) -> dict[str, Any]:
+    """What `reindex` says of the hours that the texts name, in a session of its own."""
+    hours = hour(since), hour(until)
+    with opened(settings) as job:
+        return reindex(job, *hours, now=time.time_ns() // 1000)
+
+
 @contextmanager
 def opened(settings: Settings) -> Iterator[Job]:
     """The job of a re-index: its own session, and the newest cut that silver.events has taken in."""

@@ -32,6 +32,8 @@ COMMANDS = {
     "cut": "paxtrail.cli.cut:cut",
     "batch": "paxtrail.cli.batch:batch",
     "marts": "paxtrail.cli.marts:marts",
+    "exports": "paxtrail.cli.exports:exports",
+    "reindex": "paxtrail.cli.reindex:reindex",
     "publish": "paxtrail.cli.publish:publish",
     "reprocess": "paxtrail.cli.reprocess:reprocess",
     "rebuild": "paxtrail.cli.rebuild:rebuild",

@@ -43,6 +43,10 @@ class Hierarchy:
         path = self.paths.get(value)
         return ANY if path is None else path[level]
 
+    def upwards(self, level: int, to: int) -> dict[str, str]:
+        """Generalisation on level `to` of every value of a lower level."""
+        return {path[level]: path[to] for path in self.paths.values()}
+
     def loss(self, level: int) -> dict[str, float]:
         """Normalised certainty penalty by generalised value: leaves below it / all leaves, 0 for a leaf (domain rules §2.3)."""
         leaves = Counter(path[level] for path in self.paths.values())

@@ -183,3 +183,36 @@ def _listed(of: Contract, values: tuple[str, ...]) -> tuple[str, ...]:
     """The values, of columns with a closed list only what is on it."""
     lists = (of.columns[name].values for name in of.released)
     return tuple(ANY if listed and value not in listed else value for value, listed in zip(values, lists, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a release tells whoever has it: how many have which values of its columns; `levels` as in `Release`."""
+
+    columns: tuple[str, ...]
+    levels: Mapping[str, int]
+    rows: Mapping[tuple[str, ...], int]
+
+
+def differences(now: Told, before: Told, hierarchies: Mapping[str, Hierarchy]) -> list[int]:
+    """By how many rows the classes of two releases differ that do differ, sorted: whoever has both can tell these from the others.
+
+    They are compared on the columns of both, each on the coarser of its two levels; a value that its hierarchy lost is `*`.
+    """
+    names = [name for name in now.columns if name in before.columns]
+    quasi = [name for name in names if name in now.levels and name in before.levels]
+    common = {name: min(max(now.levels[name], before.levels[name]), hierarchies[name].height - 1) for name in quasi}
+
+    def counted(told: Told) -> Counter[tuple[str, ...]]:
+        found: Counter[tuple[str, ...]] = Counter()
+        above = {name: hierarchies[name].upwards(told.levels[name], common[name]) for name in quasi}
+        places = [(told.columns.index(name), above.get(name)) for name in names]
+        for row, n in told.rows.items():
+            found[tuple(row[at] if up is None else up.get(row[at], ANY) for at, up in places)] += n
+        return found
+
+    ours, theirs = counted(now), counted(before)
+    differ: Counter[tuple[str, ...]] = Counter()
+    for row in ours.keys() | theirs.keys():
+        differ[tuple(value for name, value in zip(names, row, strict=True) if name in common)] += abs(ours[row] - theirs[row])
+    return sorted(n for n in differ.values() if n)

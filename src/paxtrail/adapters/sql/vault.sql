@@ -47,5 +47,17 @@ CREATE TABLE IF NOT EXISTS releases (
     manifest    text NOT NULL,                -- SHA-256 of manifest.json, which has that of every other file
     prepared_by text NOT NULL,
     officer     text NOT NULL,                -- data protection officer who signed the contract
-    released_at timestamptz NOT NULL DEFAULT now()
+    released_at timestamptz NOT NULL DEFAULT now(),
+    told        jsonb                         -- columns, levels, rows of the file with how many have them: later ones are compared with it
+);
+ALTER TABLE releases ADD COLUMN IF NOT EXISTS told jsonb;  -- null: released before releases were compared
+-- Releases that a limit did not allow: nothing of them left.
+CREATE TABLE IF NOT EXISTS refusals (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    export      text NOT NULL,
+    contract    text NOT NULL,
+    partner     text NOT NULL,
+    cut_time    bigint NOT NULL,              -- µs UTC
+    reason      text NOT NULL,
+    refused_at  timestamptz NOT NULL DEFAULT now()
 );
