@@ -159,6 +159,7 @@ def test_a_file_that_lands_twice_is_sent_once(schedules: Schedules) -> None:
     assert sum(kafka.latest(schedules.settings, ["raw.booking"])["raw.booking"].values()) == 2
 
 
+@pytest.mark.filterwarnings("ignore")  # MLflow's own
 def test_labelled_texts_become_the_champion(schedules: Schedules) -> None:
     folder = schedules.settings.home / "training"
     folder.mkdir()
