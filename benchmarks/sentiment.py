@@ -2,7 +2,7 @@
 
 The labelled texts are not part of the repository. Four in five train the champion; all are scored.
 
-Example: ./paxtrail exec python benchmarks/sentiment.py --data ../shared/data/sentiment/us_airline_tweets_train.csv.gz --label airline_sentiment
+Example: ./paxtrail exec python benchmarks/sentiment.py --data labelled.csv --label airline_sentiment
 """
 
 from __future__ import annotations
