@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -26,6 +27,11 @@ def test_every_answer_is_the_one_known_beforehand(demonstrated: Demonstrated) ->
     assert demonstrated.code == 0, f"{demonstrated.said[-6000:]}\n{demonstrated.complained[-3000:]}"
     assert demonstrated.summary["matches_expected"] is True
     assert demonstrated.summary["compared"] > 300
+
+
+def test_the_profile_path_needs_no_other_part(demonstrated: Demonstrated) -> None:
+    started = set(re.findall(r"(\w+) +ready after", demonstrated.said))
+    assert started == {"postgres", "kafka", "topics", "stream", "relay", "api"}, "Druid, Airflow, Superset and MLflow are off here"
 
 
 def test_the_ledger_adds_up(demonstrated: Demonstrated) -> None:

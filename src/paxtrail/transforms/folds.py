@@ -5,6 +5,7 @@ Everything after the one shuffle by key stays in its partition. State texts pars
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import reduce
 
 from pyspark.sql import Column, DataFrame
@@ -36,20 +37,42 @@ only the value in `t`; `n`: count, or billionths of a sum (whole numbers print w
 decimals that were written."""
 
 
-def fold(events: DataFrame, table: AttributeTable) -> DataFrame:
-    """(entity, key, state) of events given as rows of silver.events with the `key` of the entity they change."""
-    wanted = events.where(F.col("type").isin(*table.types)).repartition("key")
-    return _united(wanted.select("key", F.explode(_said(table)).alias("e")), table)
+def fold(events: DataFrame, tables: Mapping[str, AttributeTable], base: DataFrame | None = None) -> DataFrame:
+    """(entity, key, state) of events given as rows of silver.events with `entity` and `key` of what they change.
 
-
-def merge(states: DataFrame, table: AttributeTable) -> DataFrame:
-    """(entity, key, state), once for each key of `states` (key, state), which may hold several of one key.
-
-    What `table` no longer defines, or defines otherwise, is dropped.
+    `base`: states (entity, key, state) that they are merged with, any number of a key. What the tables no longer define, or define
+    otherwise, is dropped from them.
     """
-    parsed = states.repartition("key").select("key", F.from_json("state", _state_type(table)).alias("s"))
-    held = [_held(attribute, F.col("s")[attribute.slot]) for attribute in table.attributes.values()]
-    return _united(parsed.select("key", F.explode(F.concat(*held)).alias("e")), table)
+    feeds = reduce(Column.__or__, [(F.col("entity") == t.entity) & F.col("type").isin(*t.types) for t in tables.values()])
+    said = _by_entity(tables, _said)
+    if base is None:
+        return _united(_entries(events.where(feeds).repartition("entity", "key"), said))
+    # Both are taken apart before the shuffle: united once, instead of folded, written, parsed and united again.
+    entries = _entries(events.where(feeds), said).unionByName(_entries(*_parsed(base, tables)))
+    return _united(entries.repartition("entity", "key"))
+
+
+def _by_entity(tables: Mapping[str, AttributeTable], of: Callable[[AttributeTable], Column]) -> Column:
+    """What `of` says of the table of the row's entity: one pass over the rows, however many entities they feed."""
+    return reduce(lambda rest, t: F.when(F.col("entity") == t.entity, of(t)).otherwise(rest), tables.values(), F.lit(None))
+
+
+def _parsed(states: DataFrame, tables: Mapping[str, AttributeTable]) -> tuple[DataFrame, Column]:
+    """(entity, key, a column an entity) with the states taken apart, and the entries of one."""
+    parsed = [
+        F.when(F.col("entity") == table.entity, F.from_json("state", _state_type(table))).alias(f"of_{table.entity}")
+        for table in tables.values()
+    ]
+
+    def held(table: AttributeTable) -> Column:
+        return F.concat(*[_held(attribute, F.col(f"of_{table.entity}")[attribute.slot]) for attribute in table.attributes.values()])
+
+    return states.select("entity", "key", *parsed), _by_entity(tables, held)
+
+
+def _entries(rows: DataFrame, entries: Column) -> DataFrame:
+    """(entity, key, e)"""
+    return rows.select("entity", "key", F.explode(entries).alias("e"))
 
 
 # -- entries of events ------------------------------------------------------------------------------------------------------
@@ -260,29 +283,29 @@ def _of_state(attribute: Attribute, part: Column) -> Column:
 # -- union ------------------------------------------------------------------------------------------------------------------
 
 
-def _united(entries: DataFrame, table: AttributeTable) -> DataFrame:
-    """(entity, key, state) of (key, e): one entry a `sub`, then the newest `keep`, then the text."""
+def _united(entries: DataFrame) -> DataFrame:
+    """(entity, key, state) of (entity, key, e): one entry a `sub`, then the newest `keep`, then the text."""
     least = F.col("e.kind").isin("first", "min")
     entry = (
-        entries.groupBy("key", "e.slot", "e.kind", "e.keep", "e.sub")
+        entries.groupBy("entity", "key", "e.slot", "e.kind", "e.keep", "e.sub")
         .agg(
             F.coalesce(F.max(F.when(~least, F.col("e.o"))), F.min(F.when(least, F.col("e.o")))).alias("o"),
             F.sum("e.n").alias("n"),
             F.max("e.scale").alias("scale"),
         )
-        .select("key", "slot", "kind", "keep", F.struct("o", "sub", _written().alias("text")).alias("one"))
+        .select("entity", "key", "slot", "kind", "keep", F.struct("o", "sub", _written().alias("text")).alias("one"))
     )
     newest = F.sort_array(F.collect_list("one"), asc=False)
-    attribute = entry.groupBy("key", "slot", "kind", "keep").agg(newest.alias("all"))
+    attribute = entry.groupBy("entity", "key", "slot", "kind", "keep").agg(newest.alias("all"))
     # Units of a sum are sorted upwards; all else is newest first.
     ordered = (
         F.when(F.col("kind") == "sum", F.reverse("all")).when(F.col("keep") > 0, F.slice("all", 1, F.col("keep"))).otherwise(F.col("all"))
     )
     listed = F.concat(F.lit("["), F.array_join(F.transform(ordered, lambda one: one["text"]), ","), F.lit("]"))
     part = F.when(F.col("kind").isin(*_MANY), listed).otherwise(F.col("all")[0]["text"])
-    parts = attribute.select("key", F.concat(F.lit('"'), "slot", F.lit('":'), part).alias("part"))
+    parts = attribute.select("entity", "key", F.concat(F.lit('"'), "slot", F.lit('":'), part).alias("part"))
     state = F.concat(F.lit("{"), F.array_join(F.sort_array(F.collect_list("part")), ","), F.lit("}"))
-    return parts.groupBy("key").agg(state.alias("state")).select(F.lit(table.entity).alias("entity"), "key", "state")
+    return parts.groupBy("entity", "key").agg(state.alias("state"))
 
 
 def _written() -> Column:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import reduce
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from paxtrail.core.attributes import AttributeTable
@@ -19,27 +18,23 @@ def folded(events: DataFrame, tables: Mapping[str, AttributeTable], epoch: int, 
 
     `frozen`: states of events that are no more. Of them remains what is defined as it was.
     """
-    made = []
-    for table in tables.values():
-        found = folds.fold(_of(events, table), table)
-        if frozen is not None:
-            base = of_kinds(frozen, table.entity).select("key", "state")
-            found = folds.merge(base.unionByName(found.select("key", "state")), table)
-        made.append(stamped(found, table.entity, table.digest, epoch))
-    return _all(made)
+    base = None if frozen is None else of_kinds(frozen, *tables).select("entity", "key", "state")
+    return _stamped(folds.fold(_feeding(events, tables), tables, base), tables, epoch)
 
 
 def advanced(base: DataFrame, events: DataFrame, tables: Mapping[str, AttributeTable], epoch: int) -> DataFrame:
     """The rows of silver.states that `events` change: state of `base` merged with their fold."""
-    changed = []
-    for table in tables.values():
-        part = folds.fold(_of(events, table), table)
-        before = base.where(F.col("entity") == table.entity).join(part.select("key"), "key", "left_semi").select("key", "state")
-        changed.append(stamped(folds.merge(before.unionByName(part.select("key", "state")), table), table.entity, table.digest, epoch))
-    return _all(changed)
+    feeding = _feeding(events, tables)
+    before = of_kinds(base, *tables).select("entity", "key", "state").join(feeding.select("entity", "key"), ["entity", "key"], "left_semi")
+    return _stamped(folds.fold(feeding, tables, before), tables, epoch)
 
 
-def stamped(states: DataFrame, entity: str, digest: str, epoch: int) -> DataFrame:
+def _stamped(states: DataFrame, tables: Mapping[str, AttributeTable], epoch: int) -> DataFrame:
+    digests = F.create_map(*[F.lit(said) for table in tables.values() for said in (table.entity, table.digest)])
+    return stamped(states, F.col("entity"), digests[F.col("entity")], epoch)
+
+
+def stamped(states: DataFrame, entity: str | Column, digest: str | Column, epoch: int) -> DataFrame:
     """Rows of silver.states from (key, state)."""
     return states.select(
         F.lit(entity).alias("entity"),
@@ -73,15 +68,11 @@ def of_kinds(states: DataFrame, *kinds: str) -> DataFrame:
     return states.where(F.col("entity").isin(*kinds))
 
 
-def _of(events: DataFrame, table: AttributeTable) -> DataFrame:
-    """Events by the key of each entity of the table's kind that they change."""
+def _feeding(events: DataFrame, tables: Mapping[str, AttributeTable]) -> DataFrame:
+    """Events by each entity that they change: `entity`, `key` and what folds read."""
+    types = sorted({type_ for table in tables.values() for type_ in table.types})
     return (
-        events.where(F.col("type").isin(*table.types))
+        events.where(F.col("type").isin(*types))
         .select(*_EVENT, F.explode("entities").alias("entity"))
-        .where(F.col("entity.kind") == table.entity)
-        .select(F.col("entity.key").alias("key"), *_EVENT)
+        .select(F.col("entity.kind").alias("entity"), F.col("entity.key").alias("key"), *_EVENT)
     )
-
-
-def _all(parts: list[DataFrame]) -> DataFrame:
-    return reduce(DataFrame.unionByName, parts)
