@@ -7,17 +7,11 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
 
-from paxtrail.adapters import silver
-from paxtrail.adapters.batch import cut_open, publish
-from paxtrail.adapters.silver_events import take_in
-from paxtrail.adapters.silver_links import connect
-from paxtrail.adapters.silver_outcomes import conclude
-from paxtrail.adapters.silver_states import fold_states
+from paxtrail.adapters.batch import publish
 from paxtrail.adapters.spark import session
+from paxtrail.benchmark.batches import timed
 from paxtrail.benchmark.callers import members, wish
 from paxtrail.benchmark.client import Asking
 from paxtrail.benchmark.load import fill, more
@@ -58,7 +52,7 @@ def main() -> None:
 
 
 def batch(place: Stack, result: Result, given: argparse.Namespace, events: int) -> None:
-    first = run(place, "first", full=False)
+    first = timed(place, "first", full=False)
     result.figures["first_run_s"] = first
     result.add("first run, everything from bronze, cold JVM", f"{sum(first.values()):.1f} s: {steps(first)}")
     publication(place, result, given, "first")
@@ -67,7 +61,7 @@ def batch(place: Stack, result: Result, given: argparse.Namespace, events: int) 
     fulls: list[dict[str, float]] = []
     for number in range(given.rounds):
         scans.append(scan(place))
-        fulls.append(run(place, f"full-{number}", full=True))
+        fulls.append(timed(place, f"full-{number}", full=True))
         say(f"scan {scans[-1]}, full {fulls[-1]}")
     result.figures["scan_s"], result.figures["full_s"] = scans, fulls
     full, plain = min(fulls, key=lambda one: sum(one.values())), min(scans, key=lambda one: one["bronze"])
@@ -83,7 +77,7 @@ def batch(place: Stack, result: Result, given: argparse.Namespace, events: int) 
     )
 
     added = more(place, customers=given.customers, records=int(events * given.increment / EVENTS_PER_RECORD)).events
-    part = run(place, "increment", full=False)
+    part = timed(place, "increment", full=False)
     result.figures["incremental"] = {"events": added, "steps_s": part}
     part_s = sum(part.values())
     result.add(
@@ -96,25 +90,6 @@ def batch(place: Stack, result: Result, given: argparse.Namespace, events: int) 
     began = time.perf_counter()
     counts = publish(place.settings, "increment")
     result.figures["incremental"] |= {"publication_s": round(time.perf_counter() - began, 2), "published": counts["published"]}
-
-
-def run(place: Stack, run_id: str, *, full: bool) -> dict[str, float]:
-    """Seconds of each step of a batch run but its publication."""
-    say(f"batch run {run_id}")
-    cut_open(place.settings, run_id)
-    with silver.opened(place.settings, run_id, f"batch-{run_id}") as job:
-        work: dict[str, Callable[[], Any]] = {
-            "events": lambda: take_in(job),
-            "links": lambda: connect(job, full=full),
-            "states": lambda: fold_states(job, full=full),
-            "outcomes": lambda: conclude(job),
-        }
-        found = {}
-        for name, step in work.items():
-            began = time.perf_counter()
-            step()
-            found[name] = round(time.perf_counter() - began, 2)
-    return found
 
 
 def scan(place: Stack) -> dict[str, float]:
