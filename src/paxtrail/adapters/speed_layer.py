@@ -147,7 +147,8 @@ class SpeedLayer:
             self._process_here(frame, seq, ranges)
 
     def _process_here(self, frame: DataFrame, seq: int, ranges: kafka.Ranges) -> None:
-        # Two tasks however many topics and partitions there are: a task costs more than its records.
+        # Two tasks however many topics and partitions there are: a task costs more than its records. Each partition is whole in one of
+        # them, in order: of two copies of a record in one micro-batch, the lower offset claims the id.
         out = frame.coalesce(2).mapInArrow(through_the_door(self.settings), OUT).toArrow()
         ledger = self._checked(_ledger(out), seq, ranges)
         events = self._numbered(out.filter(pc.equal(out["outcome"], "accepted")), self.events, seq)
