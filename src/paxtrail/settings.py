@@ -110,7 +110,8 @@ class Druid(_Part):
     timeout_ms: int
     queries: int
     trigger_ms: int
-    """Of the stream of facts."""
+    driver_memory: str
+    """Both of the stream of facts, which keeps nothing in memory between two micro-batches."""
 
 
 class Superset(_Part):
