@@ -23,7 +23,7 @@ from paxtrail.adapters.druid import Druid
 from paxtrail.adapters.postgres import dsn
 from paxtrail.benchmark.load import Load, fill
 from paxtrail.benchmark.results import Percentiles, Result, percentiles
-from paxtrail.benchmark.stacks import Elsewhere, Peak, Stack, say, stack, used
+from paxtrail.benchmark.stacks import Elsewhere, Stack, say, stack, used
 from paxtrail.errors import Unavailable
 from paxtrail.serving.analytics import HOUR, QUESTIONS, Range, statement
 from paxtrail.simulator.messages import headers, instant
@@ -52,7 +52,7 @@ def main() -> None:
     given = parser.parse_args()
     method = f"a search every {_PROBE_S} s, from handing it to the producer until a query counts it; asked every {_LOOK_S} s"
     result = Result("analytics", vars(given) | {"method": method})
-    with result, stack(CORE, DRUID) as place, Peak(place) as peak:
+    with result, stack(CORE, DRUID) as place, place.peak() as peak:
         freshness(place, result, given)
         place.down("stream", "analytics", "relay")
         dashboards(place, result, given)

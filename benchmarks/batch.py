@@ -14,14 +14,10 @@ from paxtrail.adapters.spark import session
 from paxtrail.benchmark.batches import timed
 from paxtrail.benchmark.callers import members, wish
 from paxtrail.benchmark.client import Asking
-from paxtrail.benchmark.load import fill, more
+from paxtrail.benchmark.load import fill, more, records
 from paxtrail.benchmark.results import Percentiles, Result
 from paxtrail.benchmark.scans import scan_seconds
-from paxtrail.benchmark.stacks import Elsewhere, Peak, Stack, say, stack
-from paxtrail.simulator.load import EVENTS_PER_RECORD
-
-_POPULATION_EVENTS = 4
-"""Of one customer: an account, and the three events of a booking."""
+from paxtrail.benchmark.stacks import Elsewhere, Stack, say, stack
 
 
 def main() -> None:
@@ -34,13 +30,12 @@ def main() -> None:
     parser.add_argument("--reads-before", type=float, default=12, help="seconds of reads before it")
     given = parser.parse_args()
     result = Result("batch", dict(vars(given)))
-    result.skipped.append("10 million events, and 10 × the events in ≤ 11 × the time: give --events")
+    result.skipped.append("10 × the events in ≤ 11 × the time: give --events; 10 million events: history.py")
     with result, stack() as place:
         say(f"filling the store with about {given.events:,} events")
-        beyond = max(0, given.events - _POPULATION_EVENTS * given.customers) / EVENTS_PER_RECORD
-        filled = fill(place, customers=given.customers, records=int(beyond))
+        filled = fill(place, customers=given.customers, records=records(given.events, customers=given.customers))
         result.figures["filled"] = asdict(filled)
-        with Peak(place, own="batch") as peak:
+        with place.peak(own="batch") as peak:
             elsewhere = Elsewhere(place)
             batch(place, result, given, filled.events)
             # The batch's own JVM, a child that is still running, counts as elsewhere too.
@@ -76,7 +71,7 @@ def batch(place: Stack, result: Result, given: argparse.Namespace, events: int) 
         f" states alone {plain['bronze'] / full['states']:.0%}",
     )
 
-    added = more(place, customers=given.customers, records=int(events * given.increment / EVENTS_PER_RECORD)).events
+    added = more(place, customers=given.customers, records=records(events * given.increment)).events
     part = timed(place, "increment", full=False)
     result.figures["incremental"] = {"events": added, "steps_s": part}
     part_s = sum(part.values())

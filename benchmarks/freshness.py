@@ -24,7 +24,7 @@ from paxtrail.benchmark import stopwatch
 from paxtrail.benchmark.load import Ledger, Load, fill
 from paxtrail.benchmark.probes import METHOD, Probes
 from paxtrail.benchmark.results import Result
-from paxtrail.benchmark.stacks import Elsewhere, Peak, Stack, say, stack, used
+from paxtrail.benchmark.stacks import Elsewhere, Stack, say, stack, used
 
 GOALS = {400: 0.8, 4_000: 1.2, 10_000: 2.5}
 """Seconds, p95, through the API."""
@@ -73,7 +73,7 @@ def main() -> None:
 def measure(place: Stack, probes: Probes, customers: int, rate: float, seconds: float) -> dict[str, Any]:
     """Figures of one rate, held for so long."""
     say(f"{rate:,.0f} records/s for {seconds:.0f} s")
-    with closing(Ledger(place.settings)) as ledger, Peak(place) as peak, probes:
+    with closing(Ledger(place.settings)) as ledger, place.peak() as peak, probes:
         before, cores, probed = ledger.now(), place.core_seconds(), probes.sent
         elsewhere, began = Elsewhere(place), time.monotonic()
         sent = Load(place, customers=customers, rate=rate, seconds=seconds).result()

@@ -11,13 +11,9 @@ import argparse
 from dataclasses import asdict
 
 from paxtrail.benchmark.batches import timed
-from paxtrail.benchmark.load import fill, more
+from paxtrail.benchmark.load import fill, more, records
 from paxtrail.benchmark.results import Result
-from paxtrail.benchmark.stacks import Elsewhere, Peak, say, stack
-from paxtrail.simulator.load import EVENTS_PER_RECORD
-
-_POPULATION_EVENTS = 4
-"""Of one customer: an account, and the three events of a booking."""
+from paxtrail.benchmark.stacks import Elsewhere, say, stack
 
 
 def main() -> None:
@@ -29,17 +25,16 @@ def main() -> None:
     given = parser.parse_args()
     result = Result("history", dict(vars(given)))
     with result, stack() as place:
-        beyond = max(0, given.through_the_door - _POPULATION_EVENTS * given.customers) / EVENTS_PER_RECORD
-        filled = fill(place, customers=given.customers, records=int(beyond))
+        filled = fill(place, customers=given.customers, records=records(given.through_the_door, customers=given.customers))
         copies = max(1, round(given.events / filled.events))
         events = filled.events * copies
         result.figures |= {"filled": asdict(filled), "copies": copies, "events": events}
-        with Peak(place, own="batch") as peak:
+        with place.peak(own="batch") as peak:
             elsewhere = Elsewhere(place)
             first = timed(place, "first", full=False, copies=copies)
             more(place, customers=given.customers, records=1000)
             full = timed(place, "full", full=True, gate=True)
-            added = more(place, customers=given.customers, records=int(events * given.increment / EVENTS_PER_RECORD)).events
+            added = more(place, customers=given.customers, records=records(events * given.increment)).events
             part = timed(place, "increment", full=False, gate=True)
             result.figures["cores_busy_elsewhere_and_in_the_batch"] = elsewhere.cores()
         say(f"first {first}, full {full}, increment {part}")

@@ -19,7 +19,7 @@ from paxtrail.benchmark.callers import members, recorded, wish
 from paxtrail.benchmark.client import Answers, ask
 from paxtrail.benchmark.load import Load, fill
 from paxtrail.benchmark.results import Percentiles, Result
-from paxtrail.benchmark.stacks import Elsewhere, Peak, Stack, say, stack, used
+from paxtrail.benchmark.stacks import Elsewhere, Stack, say, stack, used
 from paxtrail.stack.processes import free_ports, running
 
 
@@ -37,7 +37,7 @@ def main() -> None:
     result = Result("reads", sizes | {"client": "raw sockets on uvloop in a process of its own (paxtrail.benchmark.client)"})
     result.skipped.append("the Feast Python server on the same PostgreSQL: not measured yet")
     result.skipped.append("reads while a publication runs: see benchmarks/batch.py")
-    with result, stack() as place, Peak(place) as peak:
+    with result, stack() as place, place.peak() as peak:
         say(f"filling the store with {given.customers:,} customers")
         fill(place, customers=given.customers, records=given.customers)
         ids = members(place.settings, given.customers)

@@ -14,7 +14,7 @@ from typing import Any
 
 from paxtrail.benchmark.load import Ledger, Load, fill
 from paxtrail.benchmark.results import Result
-from paxtrail.benchmark.stacks import Peak, Stack, say, stack
+from paxtrail.benchmark.stacks import Stack, say, stack
 from paxtrail.simulator.load import messages
 from paxtrail.simulator.replay import producer, replay
 from paxtrail.stack.parts import parts
@@ -64,7 +64,7 @@ def starts(place: Stack, result: Result, rounds: int) -> None:
 def memory(place: Stack, result: Result, given: argparse.Namespace) -> None:
     """At its peak while records come in."""
     say("memory under load")
-    with Peak(place) as peak, closing(Ledger(place.settings)) as ledger:
+    with place.peak() as peak, closing(Ledger(place.settings)) as ledger:
         before = ledger.now().received
         ledger.await_(before + Load(place, customers=given.customers, rate=given.rate, seconds=given.seconds).result().sent)
     result.figures["memory_bytes"] = {**peak.parts, "together": peak.together}

@@ -133,7 +133,7 @@ def test_what_a_document_makes_up_is_found(planted: str, tmp_path: Path) -> None
 def test_a_document_stands_on_its_own(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     assert text.startswith("# ")
-    assert not re.search(r"\b(TODO|FIXME|TBD)\b|/work/|\.\./shared|/root/", text)
+    assert not re.search(r"\b(TODO|FIXME|TBD)\b|/(?:work|root)/|\.\./shared", text)
 
 
 @pytest.mark.parametrize("folder", ["adr", "guides"])

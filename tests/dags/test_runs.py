@@ -96,9 +96,10 @@ def schedules(spark: SparkSession) -> Iterator[Schedules]:
         last = _last_day(datetime.now(UTC))
         days = [last - timedelta(days=back) for back in reversed(range(DAYS))]
         console = Console(settings)
-        console.await_dag("states")
+        stack.callback(console.close)
+        console.await_known(["states"], seconds=180)
         console.backfill("states", days[0], days[-1])
-        console.switch_on("states")
+        console.switch("states", on=True)
         made = Schedules(settings, story, console, [f"{day:%Y-%m-%d}" for day in days], [], None)
         # Its session is up and it has begun to write: there is something to undo.
         begun = Path(EVENTS.path(settings.lake))
@@ -135,7 +136,7 @@ def test_a_red_gate_publishes_nothing_and_what_was_served_is_served_on(schedules
 def test_three_days_by_backfill_are_three_daily_runs_once_the_red_one_is_repaired_and_marts_follow(schedules: Schedules) -> None:
     console = schedules.console
     schedules.committed(-1)
-    console.switch_on("marts")
+    console.switch("marts", on=True)
     console.clear("states", schedules.runs[-1])
     assert [console.ended("states", run, seconds=PATIENCE_S) for run in schedules.runs] == ["success"] * DAYS
     assert schedules.published() == [(day, "green", 0) for day in schedules.days]
@@ -150,11 +151,11 @@ def test_three_days_by_backfill_are_three_daily_runs_once_the_red_one_is_repaire
 def test_a_file_that_lands_twice_is_sent_once(schedules: Schedules) -> None:
     folder = landing.folder(schedules.settings) / "booking"
     folder.mkdir(parents=True)
-    schedules.console.switch_on("files")
+    schedules.console.switch("files", on=True)
     for name in ("monday.jsonl", "again.jsonl"):
         (folder / name).write_bytes(FILE)
-        run = schedules.console.trigger("files")
-        assert schedules.console.ended("files", run, seconds=PATIENCE_S) == "success"
+        schedules.console.start("files", name)
+        assert schedules.console.ended("files", name, seconds=PATIENCE_S) == "success"
         assert list(folder.iterdir()) == []
     assert sum(kafka.latest(schedules.settings, ["raw.booking"])["raw.booking"].values()) == 2
 
@@ -164,17 +165,17 @@ def test_labelled_texts_become_the_champion(schedules: Schedules) -> None:
     folder = schedules.settings.home / "training"
     folder.mkdir()
     file(folder, labelled(200)).rename(folder / "sentiment.csv")
-    schedules.console.switch_on("models")
-    run = schedules.console.trigger("models")
-    assert schedules.console.ended("models", run, seconds=PATIENCE_S) == "success"
+    schedules.console.switch("models", on=True)
+    schedules.console.start("models", "asked")
+    assert schedules.console.ended("models", "asked", seconds=PATIENCE_S) == "success"
     assert Registry(schedules.settings).champion().kind == "svm"
 
 
 def test_retention_runs_and_runs_again(schedules: Schedules) -> None:
     before = schedules.story.truth.served()
-    schedules.console.switch_on("retention")
-    run = schedules.console.trigger("retention")
-    assert schedules.console.ended("retention", run, seconds=PATIENCE_S) == "success"
+    schedules.console.switch("retention", on=True)
+    schedules.console.start("retention", "asked")
+    assert schedules.console.ended("retention", "asked", seconds=PATIENCE_S) == "success"
     assert schedules.story.truth.served() == before
 
 

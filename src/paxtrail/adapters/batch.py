@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -38,11 +39,16 @@ def cut_open(settings: Settings, run_id: str, *, cut_time: int | None = None) ->
 
 def make(job: Job, *, full: bool = False) -> dict[str, Any]:
     """Everything of a run but its gate and its publication."""
+    return {name: step() for name, step in steps(job, full=full).items()}
+
+
+def steps(job: Job, *, full: bool) -> dict[str, Callable[[], Any]]:
+    """The steps of `make`, in their order."""
     return {
-        "events": take_in(job),
-        "links": connect(job, full=full),
-        "states": fold_states(job, full=full),
-        "outcomes": conclude(job),
+        "events": lambda: take_in(job),
+        "links": lambda: connect(job, full=full),
+        "states": lambda: fold_states(job, full=full),
+        "outcomes": lambda: conclude(job),
     }
 
 

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from paxtrail.adapters import quality, silver
-from paxtrail.adapters.batch import cut_open
+from paxtrail.adapters.batch import cut_open, steps
 from paxtrail.adapters.silver import Job
-from paxtrail.adapters.silver_events import take_in
-from paxtrail.adapters.silver_links import connect
-from paxtrail.adapters.silver_outcomes import conclude
-from paxtrail.adapters.silver_states import fold_states
 from paxtrail.benchmark.stacks import Stack, say
 from paxtrail.tables.silver import EVENTS
-
-_RECORD = 32
+from paxtrail.transforms.events import RECORD_DIGITS
 
 
 def timed(place: Stack, run_id: str, *, full: bool, gate: bool = False, copies: int = 1) -> dict[str, float]:
@@ -30,12 +23,7 @@ def timed(place: Stack, run_id: str, *, full: bool, gate: bool = False, copies: 
     say(f"batch run {run_id}")
     cut_open(place.settings, run_id)
     with silver.opened(place.settings, run_id, f"batch-{run_id}") as job:
-        work: dict[str, Callable[[], Any]] = {
-            "events": lambda: take_in(job),
-            "links": lambda: connect(job, full=full),
-            "states": lambda: fold_states(job, full=full),
-            "outcomes": lambda: conclude(job),
-        }
+        work = steps(job, full=full)
         if gate:
             work["gate"] = lambda: quality.ask(job)
         found = {}
@@ -52,8 +40,7 @@ def _multiply(job: Job, copies: int) -> None:
     """The same facts again of other persons, journeys, flights and bags. They count as taken in by the cuts that took in the first."""
 
     def other(text: Column | str) -> Column:
-        name = F.col(text) if isinstance(text, str) else text
-        return F.md5(F.concat(name, F.lit("/"), F.col("copy").cast("string")))
+        return F.md5(F.concat(text, F.lit("/"), F.col("copy").cast("string")))
 
     def renamed(column: str, *, names: tuple[str, ...], kept: tuple[str, ...]) -> Column:
         def one(item: Column) -> Column:
@@ -64,7 +51,7 @@ def _multiply(job: Job, copies: int) -> None:
     rows = silver.read(job, EVENTS).withColumn("copy", F.explode(F.sequence(F.lit(1), F.lit(copies - 1))))
     rows = rows.withColumns(
         {
-            "event_id": F.concat(other(F.substring("event_id", 1, _RECORD)), F.expr(f"substring(event_id, {_RECORD + 1})")),
+            "event_id": F.concat(other(F.substring("event_id", 1, RECORD_DIGITS)), F.expr(f"substring(event_id, {RECORD_DIGITS + 1})")),
             "subject": other("subject"),
             "entities": renamed("entities", names=("key",), kept=("kind", "key")),
             "identifiers": renamed("identifiers", names=("token",), kept=("namespace", "token")),

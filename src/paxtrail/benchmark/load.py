@@ -19,11 +19,13 @@ from paxtrail.adapters.postgres import dsn
 from paxtrail.benchmark.stacks import Stack
 from paxtrail.errors import Unavailable
 from paxtrail.settings import Settings
-from paxtrail.simulator.load import messages, population
+from paxtrail.simulator.load import EVENTS_PER_RECORD, messages, population
 from paxtrail.simulator.replay import producer, replay
 
 SEED = 20130208
 _STALLED_S = 60.0
+_POPULATION_EVENTS = 4
+"""Of one customer: an account, and the three events of a booking."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,11 @@ class Ledger:
                 raise Unavailable(f"the stream committed {now} of {received} records and then nothing for {_STALLED_S:.0f} s")
             time.sleep(0.05)
         return time.monotonic() - began
+
+
+def records(events: float, *, customers: int = 0) -> int:
+    """How many records make about so many events, beyond those of a population of `customers`."""
+    return int(max(0.0, events - _POPULATION_EVENTS * customers) / EVENTS_PER_RECORD)
 
 
 def fill(stack: Stack, *, customers: int, records: int = 0) -> Taken:

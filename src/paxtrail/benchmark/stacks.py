@@ -7,21 +7,20 @@ import shutil
 import signal
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 
 import psutil
 
 from paxtrail.settings import ROOT, Settings
 from paxtrail.stack import places
+from paxtrail.stack.memory import Peak, memory
 from paxtrail.stack.parts import parts
 from paxtrail.stack.processes import running
-from paxtrail.stack.supervision import Supervisor, bring_up, memory, take_down
+from paxtrail.stack.supervision import Supervisor, bring_up, take_down
 
 
 @dataclass(slots=True)
@@ -52,6 +51,10 @@ class Stack:
     def memory(self) -> dict[str, int]:
         """Bytes of each part, shared pages counted once each (proportional set size)."""
         return {name: memory(pid) for name, pid in self.pids().items()}
+
+    def peak(self, *, own: str = "") -> Peak:
+        """The most memory that the parts have at once, and with a name for it this process with its children."""
+        return Peak(lambda: self.memory() | ({own: memory(os.getpid())} if own else {}))
 
     @contextmanager
     def driver(self, *program: str) -> Iterator[None]:
@@ -117,35 +120,6 @@ class Elsewhere:
         own = os.times()
         mine = own.user + own.system + own.children_user + own.children_system + sum(self._stack.core_seconds().values())
         return float(whole.user + whole.nice + whole.system + whole.irq + whole.softirq) - mine
-
-
-class Peak:
-    """The most memory that the stack's parts (and this process with its children) had at once, looked at every two seconds."""
-
-    def __init__(self, stack: Stack, *, own: str = "") -> None:
-        self._stack = stack
-        self._own = own
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="memory", daemon=True)
-        self.parts: dict[str, int] = {}
-        self.together = 0
-
-    def __enter__(self) -> Peak:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while True:
-            now: Mapping[str, int] = self._stack.memory() | ({self._own: memory(os.getpid())} if self._own else {})
-            for name, size in now.items():
-                self.parts[name] = max(size, self.parts.get(name, 0))
-            self.together = max(self.together, sum(now.values()))
-            if self._stop.wait(2):
-                return
 
 
 def used(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:

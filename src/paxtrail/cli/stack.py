@@ -11,9 +11,10 @@ import click
 from paxtrail.adapters.spark import write_defaults
 from paxtrail.settings import Settings
 from paxtrail.stack import broker, postgresql
+from paxtrail.stack.memory import memory
 from paxtrail.stack.parts import CORE
 from paxtrail.stack.parts import parts as parts_of
-from paxtrail.stack.supervision import Supervisor, bring_up, memory, take_down
+from paxtrail.stack.supervision import Supervisor, bring_up, take_down
 
 _parts = click.argument("parts", nargs=-1, metavar="[PART]...")
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -50,17 +51,14 @@ class Batch(Protocol):
     def stop(self) -> None: ...
 
 
-class BatchRun:
-    """One run: cut, events, links, states, outcomes, publication."""
+class Program:
+    """A program of this project as a process of its own, on a copy of the stack: its log, and what it printed as its last line."""
 
-    def __init__(self, settings: Settings, run_id: str) -> None:
-        self.run_id = run_id
+    def __init__(self, settings: Settings, name: str, command: Sequence[str], *, good: Collection[int] = (0,)) -> None:
+        self._name, self._good = name, good
         self._began = time.time()
-        self._log = settings.logs / f"batch-{run_id}.log"
-        self._out = settings.logs / f"batch-{run_id}.json"
-        # It yields to the stream: the batch has time, the stream has readers waiting.
-        nice = ["nice", "-n", "5"] if shutil.which("nice") else []
-        command = [*nice, sys.executable, "-m", "paxtrail.cli.main", "batch", "run", "--run", run_id]
+        self._log = settings.logs / f"{name}.log"
+        self._out = settings.logs / f"{name}.json"
         environment = {**os.environ, **places.environment(settings), "PYTHONPATH": str(ROOT / "src")}
         with self._out.open("wb") as out, self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -72,20 +70,20 @@ class BatchRun:
         return self._process.poll() is None
 
     def result(self) -> dict[str, Any]:
-        """Its counts, once it has ended; PaxtrailError with the end of its log if it failed. Drift is no failure here: it is counted."""
+        """What it printed, once it has ended; PaxtrailError with the end of its log if it ended with another code than the good ones."""
         code = self._process.wait()
-        if code not in (0, _DRIFTED):
+        if code not in self._good:
             said = "\n".join(self._log.read_text(errors="replace").splitlines()[-12:])
-            raise PaxtrailError(f"the batch run {self.run_id} ended with {code}; {self._log} ends with:\n{said}")
+            raise PaxtrailError(f"{self._name} ended with {code}; {self._log} ends with:\n{said}")
         found: dict[str, Any] = orjson.loads(self._out.read_bytes().splitlines()[-1])
         return found
 
     def seconds(self) -> float:
-        """How long it ran: until it wrote its counts."""
+        """How long it ran: until it printed."""
         return self._out.stat().st_mtime - self._began
 
     def stop(self) -> None:
-        """It has ended, and with it its session of Spark."""
+        """It has ended, and with it what it started."""
         if self.running:
             os.killpg(self._process.pid, signal.SIGTERM)
             try:
@@ -93,6 +91,17 @@ class BatchRun:
             except subprocess.TimeoutExpired:
                 os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
+
+
+class BatchRun(Program):
+    """One run: cut, events, links, states, outcomes, publication. Drift is no failure here: it is counted."""
+
+    def __init__(self, settings: Settings, run_id: str) -> None:
+        self.run_id = run_id
+        # It yields to the stream: the batch has time, the stream has readers waiting.
+        nice = ["nice", "-n", "5"] if shutil.which("nice") else []
+        command = [*nice, sys.executable, "-m", "paxtrail.cli.main", "batch", "run", "--run", run_id]
+        super().__init__(settings, f"batch-{run_id}", command, good=(0, _DRIFTED))
 
 
 def publications(settings: Settings) -> list[Publication]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -20,14 +18,13 @@ from typing import Any
 import orjson
 import psycopg
 
-from paxtrail.adapters import landing
+from paxtrail.adapters import drafts, landing
 from paxtrail.adapters.cuts import cut_of
 from paxtrail.adapters.postgres import dsn
 from paxtrail.demo import facts, tables
-from paxtrail.demo.batches import Batch, publications
+from paxtrail.demo.batches import Batch, Program, publications
 from paxtrail.demo.check import Findings
 from paxtrail.demo.desk import Desk
-from paxtrail.demo.memory import Peak
 from paxtrail.demo.pages import Analyst
 from paxtrail.demo.screen import Screen
 from paxtrail.errors import PaxtrailError
@@ -35,7 +32,7 @@ from paxtrail.settings import ROOT, Settings
 from paxtrail.simulator.breakage import BROKEN
 from paxtrail.simulator.messages import Message
 from paxtrail.simulator.simulation import Simulation, line
-from paxtrail.stack import places
+from paxtrail.stack.memory import Peak
 from paxtrail.stack.parts import AIRFLOW, CORE, DASHBOARDS, DRUID
 from paxtrail.stack.schedules import Schedules
 from paxtrail.stack.supervision import bring_up
@@ -183,9 +180,7 @@ class Full:
         """Records that came by the landing folder: what was held back, sent by the schedule `files`."""
         place = landing.folder(self.settings) / _LANDED
         place.mkdir(parents=True, exist_ok=True)
-        draft = place / ".demo.draft"
-        draft.write_text("".join(self._lines), encoding="utf-8")
-        draft.rename(place / "demo.jsonl")
+        drafts.replace(place / "demo.jsonl", "".join(self._lines).encode())
         self._once("files")
         sent: int = sum(orjson.loads(one.read_bytes())["sent"] for one in (landing.archive(self.settings) / _LANDED).glob("*.json"))
         if sent != len(self._lines):
@@ -227,7 +222,7 @@ class Full:
         runs = {name: sum(self._schedules.succeeded(name, run) for run in self._schedules.runs(name)) for name in _DAGS}
         return Answered(
             runs, self._gates_green(), tables.published(self.settings), compared, counted, charts, lake["sentiments"], len(self._lines),
-            export, self._peak.megabytes,
+            export, round(self._peak.together / 1e6),
         )  # fmt: skip
 
     @property
@@ -247,23 +242,7 @@ class Full:
 
     def _program(self, name: str, *arguments: str) -> dict[str, Any]:
         """What a program printed as its last line; PaxtrailError with the end of its log if it failed."""
-        log = self.settings.logs / f"demo-{name}.log"
-        environment = {**os.environ, **places.environment(self.settings), "PYTHONPATH": str(ROOT / "src")}
-        with log.open("wb") as out:
-            done = subprocess.run(
-                [sys.executable, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=out,
-                cwd="/",
-                env=environment,
-                check=False,
-            )
-        if done.returncode:
-            said = "\n".join(log.read_text(errors="replace").splitlines()[-12:])
-            raise PaxtrailError(f"{name} ended with {done.returncode}; {log} ends with:\n{said}")
-        found: dict[str, Any] = orjson.loads(done.stdout.splitlines()[-1])
-        return found
+        return Program(self.settings, f"demo-{name}", [sys.executable, *arguments]).result()
 
 
 @contextmanager

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from types import TracebackType
 from typing import Any
 
 import httpx
+import tenacity
 
 from paxtrail.adapters.postgres import secret
 from paxtrail.errors import Unavailable
@@ -51,12 +51,14 @@ class Analyst:
         return sum(isinstance(row.get(name), int | float) for row in answer["result"][0]["data"] for name in metrics)
 
     def _signed_in(self, body: dict[str, str]) -> str:
-        for attempt in range(_TRIES):
-            answer = self._client.post("/api/v1/security/login", json=body)
-            if answer.status_code == 200:
-                return str(answer.json()["access_token"])
-            time.sleep(attempt)
-        raise Unavailable(f"Superset does not let the analyst in: {answer.status_code} {answer.text[:200]}")
+        trying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(Unavailable),
+            wait=tenacity.wait_incrementing(start=0, increment=1),
+            stop=tenacity.stop_after_attempt(_TRIES),
+            reraise=True,
+        )
+        answer: dict[str, Any] = trying(self._ask, "POST", "/api/v1/security/login", body)
+        return str(answer["access_token"])
 
     def _ask(self, method: str, path: str, body: object = None) -> Any:
         try:

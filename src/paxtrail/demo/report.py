@@ -158,10 +158,14 @@ def _differences(screen: Screen, outcome: Outcome) -> None:
     for where, findings in (("in the serving store, all", outcome.store), ("through the API, a sample", outcome.api)):
         counts = ", ".join(f"{n:,} {kind.removeprefix('api.')}" for kind, n in findings.compared.items() if kind != "totals")
         screen.show(f"  {where}: {counts}")
-        for name, n in sorted(findings.differing.items()):
-            screen.show(f"    {name}: {n} differ")
-        for one in findings.differences[:_SHOWN_DIFFERENCES]:
-            screen.show(f"    {one.kind} {one.key} {one.member}: expected {one.expected!r}, found {one.found!r}")
+        _differing(screen, findings)
+
+
+def _differing(screen: Screen, findings: Findings) -> None:
+    for name, n in sorted(findings.differing.items()):
+        screen.show(f"    {name}: {n} differ")
+    for one in findings.differences[:_SHOWN_DIFFERENCES]:
+        screen.show(f"    {one.kind} {one.key} {one.member}: expected {one.expected!r}, found {one.found!r}")
 
 
 def _tools(screen: Screen, tools: Answered) -> None:
@@ -186,10 +190,7 @@ def _tools(screen: Screen, tools: Answered) -> None:
     ):
         screen.show(f"  {name:10} {text}")
     for findings in (tools.compared, tools.counted):
-        for name, n in sorted(findings.differing.items()):
-            screen.show(f"    {name}: {n} differ")
-        for one in findings.differences[:_SHOWN_DIFFERENCES]:
-            screen.show(f"    {one.kind} {one.key} {one.member}: expected {one.expected!r}, found {one.found!r}")
+        _differing(screen, findings)
 
 
 def addresses(screen: Screen, settings: Settings, found: Traveller | None, tools: Answered | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import time
@@ -20,7 +21,6 @@ from paxtrail.demo.batches import Batch, BatchRun, publications
 from paxtrail.demo.desk import Desk
 from paxtrail.demo.feed import Feed, Watch
 from paxtrail.demo.full import GROUPS, LAST, Full, full
-from paxtrail.demo.memory import Peak
 from paxtrail.demo.report import Measured, Outcome
 from paxtrail.demo.screen import Bar, Screen
 from paxtrail.demo.served import Served
@@ -32,6 +32,7 @@ from paxtrail.simulator.replay import Progress, producer, replay
 from paxtrail.simulator.simulation import Simulation
 from paxtrail.simulator.world import Options
 from paxtrail.stack import environments, jars
+from paxtrail.stack.memory import Peak, memory
 from paxtrail.stack.parts import DRUID
 from paxtrail.stack.supervision import Supervisor, bring_up, take_down
 
@@ -189,7 +190,8 @@ def demonstrate(settings: Settings, screen: Screen, choices: Choices, stay: Call
     end_us = time.time_ns() // 1000
     options = Options(end_us, seed=choices.seed, passengers=choices.passengers, limit=choices.flights)
     _fetch(screen, every=choices.full)
-    peak = Peak(Supervisor(settings))
+    supervisor = Supervisor(settings)
+    peak = Peak(lambda: {"demo": memory(os.getpid()), "stack": memory(supervisor.pid)})
     with ThreadPoolExecutor(1) as pool, peak if choices.full else nullcontext():
         making = pool.submit(_simulation, options)
         with stack(settings, screen, GROUPS if choices.full else ()), ExitStack() as held:

@@ -199,7 +199,7 @@ def _away(error: Exception) -> Unavailable:
 
 
 class _Cursor(Cursor):  # type: ignore[misc]  # pydruid has no types
-    """pydruid's cursor, which binds parameters, with rows as objects, and and a time after which a silent broker is given up."""
+    """pydruid's cursor, which binds parameters, with rows as objects, and a time after which a silent broker is given up."""
 
     def __init__(self, druid: Druid) -> None:
         context = {"timeout": druid.timeout_ms, "useApproximateTopN": False}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any
 
 import orjson
@@ -36,21 +37,23 @@ class Profiles:
 
     async def view(self, asked: Asked, token: str) -> dict[str, Any]:
         """The 360 view, out of one snapshot."""
-        found, settled, rows = await self._viewing.documents.view(token)
-        await self._viewing.own(asked.caller, (found[0],))
-        recorded = self._viewing.record(asked, (found[0],))
-        body = await self._view(asked, found, Parts(settled, rows))
+        found, parts, recorded = await self._opened(asked, token)
+        body = await self._view(asked, found, parts)
         await recorded
         return body
 
     async def page(self, asked: Asked, token: str, lines: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """The 360 view and the newest lines of the timeline, as one read."""
-        found, settled, rows = await self._viewing.documents.view(token)
-        await self._viewing.own(asked.caller, (found[0],))
-        recorded = self._viewing.record(asked, (found[0],))
-        body, timeline = await self._view(asked, found, Parts(settled, rows)), await self._lines(asked, found, None, lines)
+        found, parts, recorded = await self._opened(asked, token)
+        body, timeline = await self._view(asked, found, parts), await self._lines(asked, found, None, lines)
         await recorded
         return body, timeline["items"]
+
+    async def _opened(self, asked: Asked, token: str) -> tuple[Found, Parts, Awaitable[None]]:
+        """The customer, what belongs to the view, and the record of this read: to be awaited before anything is answered."""
+        found, settled, rows = await self._viewing.documents.view(token)
+        await self._viewing.own(asked.caller, (found[0],))
+        return found, Parts(settled, rows), self._viewing.record(asked, (found[0],))
 
     async def _view(self, asked: Asked, found: Found, parts: Parts) -> dict[str, Any]:
         viewing = self._viewing

@@ -47,15 +47,18 @@ def free_row(count: int) -> int:
         return base
 
 
-def await_ready(problem: Callable[[], str], *, seconds: float, alive: Callable[[], bool] = lambda: True) -> None:
-    """Returns once `problem` is empty; raises Unavailable with the last problem when time is up or the process has ended."""
+def await_ready(problem: Callable[[], str], *, seconds: float, every: float = 0.05, alive: Callable[[], bool] = lambda: True) -> None:
+    """Returns once `problem`, asked `every` so many seconds, is empty.
+
+    Unavailable with the last problem when time is up or the process has ended.
+    """
     end = time.monotonic() + seconds
     while said := problem():
         if not alive():
             raise Unavailable(f"ended before it was ready: {said}")
         if time.monotonic() > end:
             raise Unavailable(said)
-        time.sleep(0.05)
+        time.sleep(every)
 
 
 @contextmanager

@@ -228,20 +228,6 @@ def stop_all(processes: list[psutil.Process]) -> None:
     psutil.wait_procs(left, timeout=10)
 
 
-def memory(pid: int) -> int:
-    """Bytes of main memory of a process and all its children, shared pages counted once each."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        first = psutil.Process(pid)
-        return sum(_proportional(process) for process in [first, *first.children(recursive=True)])
-    return 0
-
-
-def _proportional(process: psutil.Process) -> int:
-    with contextlib.suppress(psutil.Error):
-        return int(process.memory_full_info().pss)
-    return 0
-
-
 def bring_up(settings: Settings, names: tuple[str, ...]) -> Iterator[tuple[Part, float]]:
     """Each part once it is healthy, with the seconds it took; in order; raises Unavailable with the end of its log."""
     places.remember(settings)

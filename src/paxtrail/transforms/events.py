@@ -8,7 +8,7 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-_ID = 32
+RECORD_DIGITS = 32
 """Hex digits of an event id that name the record; the rest is the ordinal."""
 
 _SILVER = (
@@ -51,7 +51,7 @@ def judged(rows: DataFrame, known: DataFrame) -> DataFrame:
     A record is the unit: of all its positions the first by (arrival_time, topic, partition, offset) wins, at its highest revision, with
     all its events. `known` are the events already taken in (event_id, revision).
     """
-    record = F.substring("event_id", 1, _ID)
+    record = F.substring("event_id", 1, RECORD_DIGITS)
     records = known.groupBy(record.alias("record")).agg(F.max("revision").alias("known_revision"))
     place = F.struct((-F.col("revision")).alias("rank"), "arrival_time", "topic", "partition", "offset", "lane", "seq")
     with_place = rows.withColumn("record", record).withColumn("place", place)
@@ -84,8 +84,8 @@ def taken(judgement: DataFrame, epoch: int) -> DataFrame:
 
 def replaced(judgement: DataFrame, silver: DataFrame) -> DataFrame:
     """The events (event_id, entities) of silver whose record a higher revision replaces."""
-    records = judgement.where(F.col("fate") == "replaces").select(F.substring("event_id", 1, _ID).alias("record")).distinct()
-    old = silver.select("event_id", "entities", F.substring("event_id", 1, _ID).alias("record"))
+    records = judgement.where(F.col("fate") == "replaces").select(F.substring("event_id", 1, RECORD_DIGITS).alias("record")).distinct()
+    old = silver.select("event_id", "entities", F.substring("event_id", 1, RECORD_DIGITS).alias("record"))
     return old.join(records, "record", "left_semi").select("event_id", "entities")
 
 
@@ -125,7 +125,7 @@ def current(rows: DataFrame, source: str, type_: str | None, since: int | None, 
     nothing = rows.select("event_id", "revision").limit(0)
     found = judged(rows.where(wanted), nothing).where(F.col("fate") == "new").drop("fate")
     if type_ is not None:
-        record = F.substring("event_id", 1, _ID).alias("record")
+        record = F.substring("event_id", 1, RECORD_DIGITS).alias("record")
         named = found.where(F.col("type") == type_).select(record).distinct()
         found = found.withColumn("record", record).join(named, "record", "left_semi").drop("record")
     return found.orderBy("event_id")

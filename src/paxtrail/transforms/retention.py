@@ -13,6 +13,7 @@ from paxtrail.core.retention import Limit
 from paxtrail.core.sealing import MARK
 from paxtrail.tables.silver import EDGES, RELATIONS
 from paxtrail.transforms import links, states
+from paxtrail.transforms.events import RECORD_DIGITS
 
 EDGE, RELATION, PERSON = "edge", "relation", "person"
 """What silver.frozen keeps beside states of entities; the state is the row as JSON."""
@@ -35,7 +36,7 @@ def _within(limit: Limit) -> Column:
 
 def records(events: DataFrame) -> DataFrame:
     """Ids of the records that hold an event of `events`."""
-    return events.select(F.substring("event_id", 1, 32).alias("record")).distinct()
+    return events.select(F.substring("event_id", 1, RECORD_DIGITS).alias("record")).distinct()
 
 
 def expired(gone: DataFrame, known: DataFrame, epoch: int) -> DataFrame:
