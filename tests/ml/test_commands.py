@@ -85,3 +85,10 @@ def test_figures_are_told_and_nothing_is_registered(console: Console, tmp_path: 
 def test_what_is_missing_is_told_in_one_line(console: Console, tmp_path: Path, arguments: tuple[str | Path, ...], told: str) -> None:
     data = () if "--data" in arguments else ("--data", file(tmp_path, labelled(120)))
     assert told in console.refused(*arguments, *data)
+
+
+def test_a_store_that_is_not_mlflows_is_told_in_one_line(console: Console) -> None:
+    file = console.home / "mlflow" / "mlflow.db"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"no database at all\n" * 100)
+    assert f"unavailable: the tracking store ([models] tracking, by default {file}) cannot be used" in console.refused(*MODELS, "list")

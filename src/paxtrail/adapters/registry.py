@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from paxtrail.adapters import scoring
 from paxtrail.core.sentiment import LEXICON, Scorer
-from paxtrail.errors import NotFound
+from paxtrail.errors import NotFound, Unavailable
 from paxtrail.settings import ROOT, Settings
 
 NAME = "paxtrail-sentiment"
@@ -39,12 +39,17 @@ class Version(NamedTuple):
 
 
 class Registry:
-    """One tracking store. A new one holds the lexicon as version 1 and champion."""
+    """One tracking store. A new one holds the lexicon as version 1 and champion.
+
+    Unavailable where the store does not answer, or what stands there is not MLflow's.
+    """
 
     def __init__(self, settings: Settings) -> None:
         os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"}
         import mlflow
+        from mlflow.exceptions import MlflowException
         from mlflow.tracking import MlflowClient
+        from sqlalchemy.exc import SQLAlchemyError
 
         for noisy in ("mlflow", "alembic"):
             logging.getLogger(noisy).setLevel(logging.ERROR)
@@ -53,12 +58,22 @@ class Registry:
         home.mkdir(parents=True, exist_ok=True)
         tracking = settings.models.tracking or f"sqlite:///{home / 'mlflow.db'}"
         self._mlflow: Any = mlflow
-        mlflow.set_tracking_uri(tracking)
-        mlflow.set_registry_uri(tracking)
-        self._client: Any = MlflowClient(tracking_uri=tracking, registry_uri=tracking)
-        found = self._client.get_experiment_by_name(NAME)
         artifacts = settings.models.artifacts or (home / "artifacts").as_uri()
-        self._experiment = found.experiment_id if found else self._client.create_experiment(NAME, artifact_location=artifacts)
+        try:
+            mlflow.set_tracking_uri(tracking)
+            mlflow.set_registry_uri(tracking)
+            self._client: Any = MlflowClient(tracking_uri=tracking, registry_uri=tracking)
+            self._open(artifacts)
+        except (MlflowException, SQLAlchemyError) as error:
+            # The error's own text can hold the address of the store, and that a password.
+            raise Unavailable(
+                f"the tracking store ([models] tracking, by default {home / 'mlflow.db'}) cannot be used: {type(error).__name__}"
+            ) from None
+
+    def _open(self, artifacts: str) -> None:
+        """The experiment is there, and the lexicon as the first version."""
+        found = self._client.get_experiment_by_name(NAME)
+        self._experiment: str = found.experiment_id if found else self._client.create_experiment(NAME, artifact_location=artifacts)
         if not self._client.search_registered_models(f"name = '{NAME}'"):
             lexicon = self.register("lexicon", None, {"kind": "lexicon"}, {}, {})
             self._client.set_registered_model_alias(NAME, CHAMPION, str(lexicon))
