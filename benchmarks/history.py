@@ -31,14 +31,12 @@ def main() -> None:
         result.figures |= {"filled": asdict(filled), "copies": copies, "events": events}
         with place.peak(own="batch") as peak:
             elsewhere = Elsewhere(place)
-            first = timed(place, "first", full=False, copies=copies)
-            more(place, customers=given.customers, records=1000)
-            full = timed(place, "full", full=True, gate=True)
+            full = timed(place, "full", full=True, gate=True, copies=copies)
             added = more(place, customers=given.customers, records=records(events * given.increment)).events
             part = timed(place, "increment", full=False, gate=True)
             result.figures["cores_busy_elsewhere_and_in_the_batch"] = elsewhere.cores()
-        say(f"first {first}, full {full}, increment {part}")
-        result.figures |= {"first_s": first, "full_s": full, "increment_s": part, "added": added}
+        say(f"full {full}, increment {part}")
+        result.figures |= {"full_s": full, "increment_s": part, "added": added}
         result.figures["memory_peak"] = {**peak.parts, "together": peak.together}
         result.add(
             f"states in full of {events:,} events",
