@@ -45,7 +45,7 @@ class Postgres(_Part):
 class Stream(_Part):
     trigger_ms: int
     spread_above_rows: int
-    """Micro-batches of more events than this run in the executors; below, on the driver."""
+    """Micro-batches of more records than this run in the executors; below, on the driver."""
     max_offsets_per_trigger: int
     claim_horizon_hours: int
     maintenance_commits: int
@@ -81,6 +81,8 @@ class Storage(_Part):
 class Relay(_Part):
     poll_ms: int
     batch: int
+    metrics_host: str
+    """The address its metrics listen on."""
     metrics_port: int
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import threading
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,10 +17,10 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from prometheus_client import CollectorRegistry
 
 from paxtrail.adapters.postgres import dsn
-from paxtrail.serving.relay import LOCK, Relay
+from paxtrail.serving.relay import LOCK, Relay, main
 from paxtrail.settings import Settings
 from paxtrail.stack import broker
-from paxtrail.stack.processes import running
+from paxtrail.stack.processes import free_ports, running
 
 TOPIC = broker.OUT_PROFILES
 
@@ -148,3 +150,21 @@ def test_what_is_written_while_the_broker_is_away_is_delivered_once_it_returns(
             broker.make_topics(own)
             assert emptied(mine)
             assert {version for _, version in delivered(mine, dict.fromkeys(ends(mine), 0))} == {1, 2, 3}
+
+
+def test_metrics_are_served_at_the_configured_address_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    [port] = free_ports(1)
+    monkeypatch.setenv("PAXTRAIL_RELAY__METRICS_HOST", "127.0.0.2")
+    monkeypatch.setenv("PAXTRAIL_RELAY__METRICS_PORT", str(port))
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    found = []
+
+    def ask(_relay: Relay) -> None:
+        with urllib.request.urlopen(f"http://127.0.0.2:{port}/metrics", timeout=10) as answer:
+            found.append(answer.read().decode())
+        with pytest.raises(OSError):
+            socket.create_connection(("127.0.0.1", port), timeout=10)
+
+    monkeypatch.setattr(Relay, "run", ask)
+    assert main() == 0
+    assert "paxtrail_relay_active" in found[0]

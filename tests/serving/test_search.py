@@ -72,7 +72,7 @@ async def test_a_batch_answers_in_the_order_asked(api: Client, world: World) -> 
         "ids": [other, "f" * 32, mine],
         "identifiers": [{"namespace": "email", "value": EMAIL}, {"namespace": "email", "value": "no.one@example.org"}],
     }
-    items = (await api.post("/v1/profiles/batch", body)).json()["items"]
+    items = (await api.post("/v1/profiles/batch", body, "supervisor")).json()["items"]
     assert [[match["customer_id"] for match in item["matches"]] for item in items] == [[other], [], [mine], [mine], []]
     assert [item.get("problem") for item in items] == [None, "not_found", None, None, "not_found"]
     assert [(item.get("id"), item.get("identifier")) for item in items] == [(0, None), (1, None), (2, None), (None, 0), (None, 1)]
@@ -91,7 +91,7 @@ async def test_a_batch_answers_in_the_order_asked(api: Client, world: World) -> 
     ],
 )
 async def test_a_batch_is_refused_as(api: Client, body: Any) -> None:
-    answer = await api.post("/v1/profiles/batch", body)
+    answer = await api.post("/v1/profiles/batch", body, "supervisor")
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
 
 

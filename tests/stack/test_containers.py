@@ -43,6 +43,49 @@ def test_containers_publish_the_ports_of_the_local_stack_on_the_loopback_address
         assert all(str(port).startswith("127.0.0.1:") for port in service.get("ports", [])), part.name
 
 
+def test_a_program_whose_port_is_published_listens_beyond_its_container() -> None:
+    """Of each program of ours, the setting that says where it listens; servers of others are asked below and by their images."""
+    binds = {"relay": "PAXTRAIL_RELAY__METRICS_HOST", "api": "PAXTRAIL_API__HOST"}
+    services = _compose()["services"]
+    ours = {name for name, service in services.items() if service.get("image") == "paxtrail:local" and service.get("ports")}
+    assert ours == set(binds)
+    assert all(services[name]["environment"][variable] == "0.0.0.0" for name, variable in binds.items())  # in a container
+    assert "listen_addresses=*" in services["postgres"]["command"]
+    assert services["airflow"]["environment"]["AIRFLOW__API__HOST"] == "0.0.0.0"  # the same
+    assert "--bind 0.0.0.0:8088" in services["superset"]["command"]
+
+
+def test_the_settings_of_containers_are_settings(monkeypatch: Any) -> None:
+    for name, value in _compose()["services"]["relay"]["environment"].items():
+        if "PASSWORD" not in name:
+            monkeypatch.setenv(name, value)
+    settings = Settings.load()
+    assert {settings.api.host, settings.relay.metrics_host} == {"0.0.0.0"}  # in a container
+
+
+def _listeners(text: str) -> dict[str, tuple[str, int]]:
+    found = (re.fullmatch(r"(\w+)://([^:]*):(\d+)", one) for one in text.split(","))
+    return {match[1]: (match[2], int(match[3])) for match in found if match}
+
+
+def test_a_client_on_either_side_is_sent_to_an_address_that_it_reaches() -> None:
+    kafka = _compose()["services"]["kafka"]
+    listens = _listeners(kafka["environment"]["KAFKA_LISTENERS"])
+    advertises = _listeners(kafka["environment"]["KAFKA_ADVERTISED_LISTENERS"])
+    assert listens.keys() - {"CONTROLLER"} == advertises.keys()
+    protocols = dict(one.split(":") for one in kafka["environment"]["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"].split(","))
+    assert protocols == dict.fromkeys(listens, "PLAINTEXT")
+    published = {int(inside): int(outside) for _, outside, inside in (port.split(":") for port in kafka["ports"])}
+    [host] = [name for name, (_, port) in listens.items() if port in published]
+    assert advertises[host] == ("127.0.0.1", published[listens[host][1]])
+    assert f"{advertises[host][0]}:{advertises[host][1]}" == Settings.load("local").kafka.brokers
+    [inside] = advertises.keys() - {host}
+    assert advertises[inside] == ("kafka", listens[inside][1])
+    assert _compose()["services"]["stream"]["environment"]["PAXTRAIL_KAFKA__BROKERS"] == f"kafka:{listens[inside][1]}"
+    assert {listens[host][0], listens[inside][0]} == {""}, "every address of the container"
+    assert f"kafka:{listens[inside][1]}" in kafka["healthcheck"]["test"]
+
+
 def test_containers_mount_the_same_configuration_files() -> None:
     services = _compose()["services"]
     mounted = {

@@ -138,7 +138,7 @@ def main() -> int:
     relay = Relay(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: relay.stop())
-    server, thread = start_http_server(settings.relay.metrics_port, addr="127.0.0.1", registry=relay.registry)
+    server, thread = start_http_server(settings.relay.metrics_port, addr=settings.relay.metrics_host, registry=relay.registry)
     try:
         relay.run()
     finally:
