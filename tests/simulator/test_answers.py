@@ -8,6 +8,7 @@ import pytest
 from tests.simulator.platform_in_memory import Platform
 
 from paxtrail.adapters import configuration
+from paxtrail.cli.demo import demo
 from paxtrail.core import consent
 from paxtrail.settings import ROOT
 from paxtrail.simulator.noise import Noise
@@ -109,6 +110,30 @@ def test_customers_are_known_as_foretold(name: str, customers: dict[str, Any], e
             wrong[key] = (found, customer[name])
     assert not wrong, (len(wrong), sorted(wrong.items())[:3])
     assert any(customer[name] for customer in expected["customers"].values()), "nobody has one"
+
+
+def test_those_worth_showing_have_a_cancelled_flight_and_a_bag_on_its_way(
+    platform: Platform, customers: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    bags = platform.documents("bag")
+    journeys = platform.documents("journey")
+
+    def on_its_way(journey: str) -> bool:
+        tags = platform.relations["carries", journey] | set(journeys[journey].get("bags", ()))
+        return any(bags[tag]["custody"] not in ("delivered", "cancelled") for tag in tags if tag in bags)
+
+    found = {
+        key
+        for key, customer in customers.items()
+        if customer["history"].get("flights_cancelled") and any(on_its_way(journey) for journey in customer["journeys"])
+    }
+    assert set(expected["highlights"]) == found
+    assert found, "nobody in this world"
+
+
+def test_the_world_of_the_demo_has_a_traveller_worth_showing() -> None:
+    passengers = next(option.default for option in demo.params if option.name == "passengers")
+    assert Simulation(Options(END, passengers=passengers), Noise()).expected()["highlights"]
 
 
 def test_partners_get_whom_they_may_as_foretold(customers: dict[str, Any], expected: dict[str, Any]) -> None:

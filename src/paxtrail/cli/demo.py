@@ -15,12 +15,13 @@ from paxtrail.settings import Settings
 @click.command()
 @click.option("--exit", "leave", is_flag=True, help="End after the summary; the last line is one JSON object.")
 @click.option("--full", is_flag=True, help="With Airflow, dbt, Druid, Superset, a model and an export: 20 minutes and 9 GB at most.")
-@click.option("--passengers", type=click.IntRange(1, 400), default=6, show_default=True, help="Booked on a flight, about.")
+@click.option("--passengers", type=click.IntRange(1, 400), default=6, show_default=True, help="Booked on a flight, about: fewer than `simulate` makes, for the demo to end within ten minutes on two cores.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Another seed, other people and mishaps.")
 @click.option("--flights", type=click.IntRange(min=1), help="Keep only so many flights a day (default: all).")
 @click.option("--speed-up", type=click.FloatRange(min=1), default=900.0, show_default=True, help="Seconds of the two days played in one.")
 def demo(leave: bool, full: bool, passengers: int, seed: int, flights: int | None, speed_up: float) -> None:
-    """Start the stack on an empty folder, replay two days around the blizzard of 8 February 2013, run batches, compare all answers.
+    """Start the stack on an empty folder, replay two days around the blizzard of 8 February 2013, run batches, compare what is
+    served with the answer known beforehand.
 
     Everything is written to <home>/demo (default: var/demo), made anew each time. Stays up until Ctrl-C, which stops exactly what was
     started. Exit 1 if an answer differs from the one known beforehand or batch and speed layer disagree.

@@ -172,10 +172,10 @@ class Demo:
         )
 
     def judge(self, measured: Measured) -> tuple[Outcome, story.Traveller | None]:
-        """Compares all answers with those known beforehand, asks the tools, and finds a traveller worth showing."""
+        """Compares what is served with the answer known beforehand, asks the tools, and finds a traveller worth showing."""
         tools = self.tools.answered() if self.tools else None
         expected = self.simulation.expected()
-        self.screen.say("comparing every answer with the one known beforehand")
+        self.screen.say("comparing what is served with the answer known beforehand")
         with closing(Served(self.settings, self.simulation.options.end_us)) as served, Desk(self.settings) as desk:
             found = check.everything(expected, served)
             self.screen.say(f"{sum(found.compared.values()):,} compared in the serving store")

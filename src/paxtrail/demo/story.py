@@ -24,7 +24,10 @@ class Traveller(NamedTuple):
 
 
 def traveller(expected: Mapping[str, Any], desk: Desk) -> Traveller | None:
-    """The first of those worth showing that a look-up by PNR and surname finds; those with a bag on its way before others."""
+    """Who has a cancelled flight and a bag on its way, as a look-up by PNR and surname finds them.
+
+    In a small world there may be nobody: then somebody with a cancelled flight. The simulator names those with both first (`highlights`).
+    """
     customers: Mapping[str, Any] = expected["customers"]
     others = sorted(customers, key=lambda key: (-customers[key]["flights_cancelled"], -customers[key]["bags_checked"], key))
     best: Traveller | None = None

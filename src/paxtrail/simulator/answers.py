@@ -141,17 +141,16 @@ class Answers:
         }
 
     def _highlights(self, customers: list[dict[str, Any]]) -> list[str]:
-        """Members with a cancelled flight and a bag on its way, mishandled ones before others; at most twenty."""
+        """Who has a cancelled flight and a bag on its way, members before others, then the mishandled; at most twenty."""
         under_way = {tag for tag, bag in self.bags.items() if bag["custody"] not in ("delivered", "cancelled")}
         waiting = {journey for journey, tags in self._tags.items() if tags & under_way}
         found = [
-            (-customer["bags_mishandled"], str(customer["key"]))
+            (customer["tier"] is None, -customer["bags_mishandled"], str(customer["key"]))
             for customer in customers
-            if customer["tier"]
-            and customer["flights_cancelled"]
+            if customer["flights_cancelled"]
             and any(self._known[identifier].journeys & waiting for identifier in customer["identifiers"])
         ]
-        return [key for _, key in sorted(found)][:20]
+        return [key for *_, key in sorted(found)][:20]
 
     def _groups(self) -> list[list[str]]:
         """Identifiers linked by the rule: one person's strong identifiers, but a passenger with two accounts links to nobody."""
