@@ -11,11 +11,13 @@ import orjson
 
 from paxtrail.settings import Settings
 
+_PASSENGERS = "Booked on a flight, about: fewer than `simulate` makes, for the demo to end within ten minutes on two cores."
+
 
 @click.command()
 @click.option("--exit", "leave", is_flag=True, help="End after the summary; the last line is one JSON object.")
 @click.option("--full", is_flag=True, help="With Airflow, dbt, Druid, Superset, a model and an export: 20 minutes and 9 GB at most.")
-@click.option("--passengers", type=click.IntRange(1, 400), default=6, show_default=True, help="Booked on a flight, about: fewer than `simulate` makes, for the demo to end within ten minutes on two cores.")
+@click.option("--passengers", type=click.IntRange(1, 400), default=6, show_default=True, help=_PASSENGERS)
 @click.option("--seed", type=int, default=1, show_default=True, help="Another seed, other people and mishaps.")
 @click.option("--flights", type=click.IntRange(min=1), help="Keep only so many flights a day (default: all).")
 @click.option("--speed-up", type=click.FloatRange(min=1), default=900.0, show_default=True, help="Seconds of the two days played in one.")
