@@ -57,6 +57,13 @@ def test_contacts_are_scored(demonstrated: Demonstrated) -> None:
     assert demonstrated.summary["sentiment_scored"] > 50
 
 
+def test_a_version_of_the_model_is_trained_and_compared(demonstrated: Demonstrated) -> None:
+    found = demonstrated.summary
+    assert found["model_version"] == 2  # the lexicon is the first
+    assert 0.6 < found["model_macro_f1"] <= 1
+    assert isinstance(found["model_promoted"], bool)
+
+
 def test_the_export_keeps_the_limits_of_its_contract(demonstrated: Demonstrated) -> None:
     found = demonstrated.summary
     assert found["export_rows"] >= found["export_k"] >= 10

@@ -184,7 +184,8 @@ def _tools(screen: Screen, tools: Answered) -> None:
             "dashboards",
             "; ".join(f"{board}: {sum(map(bool, charts.values()))} of {len(charts)} charts" for board, charts in tools.charts.items()),
         ),
-        ("model", f"{tools.sentiments:,} contacts scored by the champion; nothing to train on, so the run of `models` skipped its tasks"),
+        ("model", f"{tools.sentiments:,} contacts scored by the champion as they came"),
+        ("", str(tools.trained)),
         ("export", f"{tools.export['export_rows']} rows, k = {tools.export['export_k']}: {tools.export['folder']}"),
         ("memory", f"{tools.memory_mb:,} MB at the peak, of all processes together (PSS)"),
     ):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import permutations
 from random import Random
 from typing import Any
 
@@ -42,6 +44,19 @@ _TEXTS = {
         ("negative", "The wifi on {flight} was horrible and the seat was broken."),
     ),
 }
+
+
+_AT_ONCE = 3
+
+
+def toned() -> Iterator[tuple[str, str]]:
+    """(tone, text): each text alone, and up to three of one tone at once, as people write who have more than one thing to say."""
+    own: dict[str, list[str]] = {}
+    for tone, text in (one for texts in _TEXTS.values() for one in texts):
+        own.setdefault(tone, []).append(text.format(flight="UA1545", destination="ORD"))
+    for tone, texts in own.items():
+        for size in range(1, _AT_ONCE + 1):
+            yield from ((tone, " ".join(chosen)) for chosen in permutations(texts, size))
 
 
 @dataclass(slots=True)

@@ -73,6 +73,10 @@ class Schedules:
             raise PaxtrailError(f"run {run} of {name} failed at {', '.join(failed) or 'its time limit'}; logs in {place}")
         return state == "success"
 
+    def done(self, name: str, run: str) -> bool:
+        """Whether the run has ended well and all of its tasks ran: one that skipped tasks, for want of input, ends well too."""
+        return self.succeeded(name, run) and all(task.state == "success" for task in self.tasks(name, run).values())
+
     def await_started(self, name: str, count: int, *, seconds: float) -> str:
         """Id of the newest run, once there are `count`; Unavailable when time is up."""
         runs: list[str] = []
