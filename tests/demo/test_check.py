@@ -18,6 +18,15 @@ def test_equal_answers_match() -> None:
     assert findings.compared == {"bags": 1}
 
 
+def test_what_was_not_compared_does_not_match() -> None:
+    assert not Findings().matches
+    findings = Findings({"bags": 0, "flights": 0})
+    findings.compare("bags", "0016123456", {}, {})
+    assert not findings.matches
+    findings.compare("flights", "UA1/2013-02-08/EWR", {}, {})
+    assert findings.matches
+
+
 def test_a_wrong_member_is_named_with_both_sides() -> None:
     findings = Findings()
     findings.compare("flights", "UA1/2013-02-08/EWR", {"gate": "C1", "cancelled": True}, {"gate": "C2", "cancelled": True})

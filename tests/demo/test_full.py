@@ -1,14 +1,17 @@
-"""Druid's answers beside those of silver: any difference is found and named."""
+"""The tools of the full demo: any difference between Druid and silver is found and named; what was not done is not called good."""
 
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
+from paxtrail.demo.check import Findings
 from paxtrail.demo.desk import Desk
-from paxtrail.demo.full import druid_beside_lake
+from paxtrail.demo.full import Answered, druid_beside_lake
+from paxtrail.demo.model import Trained
 
 HOURS = ("2026-11-21T10", "2026-11-21T12")
 LAKE: dict[str, list[dict[str, Any]]] = {
@@ -56,3 +59,53 @@ def test_equal_rows_do_not_differ_also_where_a_mean_was_added_up_in_another_orde
 )
 def test_a_value_a_group_or_an_hour_that_differs_is_named(question: str, rows: list[dict[str, Any]], told: dict[str, int]) -> None:
     assert differing({**DRUID, question: rows}) == told
+
+
+def test_a_question_without_an_answer_on_either_side_is_not_called_equal() -> None:
+    found = druid_beside_lake(cast(Desk, Answering({**DRUID, "bags": []})), HOURS, copy.deepcopy({**LAKE, "bags": []}))
+    assert found.differing == {}
+    assert not found.matches
+
+
+SHOWN = {"operations-now": {"Departures": {"departures": 7}}}
+GOOD = Answered(
+    runs={"states": 2, "marts": 1, "models": 1},
+    gates_green=2,
+    marts={"fct_flight_legs": 8},
+    compared=Findings({"marts.flights": 8}),
+    counted=Findings({"druid.bags": 3}),
+    charts=SHOWN,
+    before={"operations-now": {"Departures": {"departures": 2}}},
+    sentiments=60,
+    trained=Trained(2, 339, 1.0, 0.0, 0.0, promoted=False),
+    landed=25,
+    export={"export_rows": 40, "export_k": 10, "folder": ""},
+    least_k=10,
+    memory_mb=8000,
+)
+
+
+def test_all_done_is_good_also_where_the_dashboards_came_late() -> None:
+    assert GOOD.good
+    assert GOOD.summary()["dashboard_refreshed"] is True
+    late = replace(GOOD, before=None)
+    assert late.good
+    assert late.summary()["dashboard_refreshed"] is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"runs": {**GOOD.runs, "models": 0}},
+        {"gates_green": 1},
+        {"compared": Findings({"marts.flights": 8, "marts.bags": 0})},
+        {"counted": Findings()},
+        {"charts": {"operations-now": {"Departures": {"departures": 0}}}},
+        {"charts": {}},
+        {"before": SHOWN},
+        {"sentiments": 0},
+        {"least_k": 11},
+    ],
+)
+def test_what_was_not_done_is_not_good(wrong: dict[str, Any]) -> None:
+    assert not replace(GOOD, **wrong).good

@@ -53,6 +53,10 @@ def test_every_chart_of_the_dashboard_shows_numbers(demonstrated: Demonstrated) 
     assert demonstrated.summary["dashboards"] == 1
 
 
+def test_the_dashboard_renews_itself_where_it_was_up_while_the_replay_went_on(demonstrated: Demonstrated) -> None:
+    assert demonstrated.summary["dashboard_refreshed"] in (True, None)
+
+
 def test_contacts_are_scored(demonstrated: Demonstrated) -> None:
     assert demonstrated.summary["sentiment_scored"] > 50
 

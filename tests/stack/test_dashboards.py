@@ -19,6 +19,7 @@ from tests.druid_servers import HOUR, an_hour
 
 from paxtrail.adapters.druid import TOPIC, Druid
 from paxtrail.adapters.postgres import dsn, secret
+from paxtrail.demo.pages import Analyst
 from paxtrail.settings import Settings
 from paxtrail.stack import places, superset
 from paxtrail.stack.processes import await_ready, running
@@ -161,6 +162,21 @@ def test_the_page_shows_the_numbers_that_druid_gives(page: Page, dashboards: Set
     )
     expect(number(page, "Travellers affected in the last 24 hours")).to_have_text(f"{row['n']:,}")
     expect(chart(page, "Flights by hour").locator("canvas")).to_be_visible()
+
+
+def test_an_analyst_who_asks_the_charts_themselves_gets_the_numbers_of_the_page(dashboards: Settings) -> None:
+    with Analyst(dashboards) as analyst:
+        (shown,) = analyst.charts().values()
+    assert len(shown) == 8
+    assert min(value for sums in shown.values() for value in sums.values()) > 0
+    for name, metric, where in (
+        ("Departures", "departures", "kind = 'departed'"),
+        ("Cancellations", "cancellations", "kind = 'cancelled'"),
+    ):
+        (row,) = Druid(dashboards).sql(f"SELECT {THINGS.format(where)} AS n FROM operations WHERE {DAY}")
+        assert shown[name] == {metric: row["n"]}
+    (row,) = Druid(dashboards).sql(f"SELECT SUM(facts) AS n FROM operations WHERE kind = 'bag' AND {DAY}")
+    assert shown["Bags by custody point"]["scans"] == row["n"]
 
 
 def test_the_page_renews_itself(page: Page, dashboards: Settings) -> None:

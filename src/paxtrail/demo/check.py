@@ -34,7 +34,7 @@ class Difference(NamedTuple):
 
 @dataclass(slots=True)
 class Findings:
-    """What was compared and what differed."""
+    """What was compared and what differed. A kind that must be among what is compared stands in `compared` with 0 from the beginning."""
 
     compared: dict[str, int] = field(default_factory=dict)
     differing: dict[str, int] = field(default_factory=dict)
@@ -42,7 +42,8 @@ class Findings:
 
     @property
     def matches(self) -> bool:
-        return not self.differing
+        """Whether something was compared, of every kind that must be, and nothing differed."""
+        return bool(self.compared) and all(self.compared.values()) and not self.differing
 
     def compare(self, kind: str, key: str, expected: Mapping[str, Json], found: Mapping[str, Json] | None) -> None:
         """Notes where `found` differs from `expected`, member by member; None: it is not there at all."""

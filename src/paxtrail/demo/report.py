@@ -21,6 +21,11 @@ from paxtrail.settings import Settings
 from paxtrail.stack import airflow, superset
 
 _SHOWN_DIFFERENCES = 25
+_REFRESHED = {
+    True: "other numbers than while the replay went on",
+    False: "THE SAME NUMBERS as while the replay went on",
+    None: "nothing to see yet while the replay went on",
+}
 _QUESTION = (
     '  curl -s -H "Authorization: Bearer $({own} token --role operations --purpose disruption)"'
     " '{api}/v1/analytics/punctuality?by=hour,airport'"
@@ -180,10 +185,7 @@ def _tools(screen: Screen, tools: Answered) -> None:
         ("marts", f"rows of {marts}"),
         ("", f"{compared:,} of them compared with the API: {verdict[tools.compared.matches]}"),
         ("Druid", f"{counted:,} groups of closed hours compared with silver, through the API: {verdict[tools.counted.matches]}"),
-        (
-            "dashboards",
-            "; ".join(f"{board}: {sum(map(bool, charts.values()))} of {len(charts)} charts" for board, charts in tools.charts.items()),
-        ),
+        ("dashboards", f"{_boards(tools)}; {_REFRESHED[tools.refreshed]}"),
         ("model", f"{tools.sentiments:,} contacts scored by the champion as they came"),
         ("", str(tools.trained)),
         ("export", f"{tools.export['export_rows']} rows, k = {tools.export['export_k']}: {tools.export['folder']}"),
@@ -192,6 +194,13 @@ def _tools(screen: Screen, tools: Answered) -> None:
         screen.show(f"  {name:10} {text}")
     for findings in (tools.compared, tools.counted):
         _differing(screen, findings)
+
+
+def _boards(tools: Answered) -> str:
+    return "; ".join(
+        f"{board}: {sum(bool(sums) and min(sums.values()) > 0 for sums in shown.values())} of {len(shown)} charts with numbers above 0"
+        for board, shown in tools.charts.items()
+    )
 
 
 def addresses(screen: Screen, settings: Settings, found: Traveller | None, tools: Answered | None) -> None:
