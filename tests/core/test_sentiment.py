@@ -35,6 +35,26 @@ def test_airline_text_gets_one_spelling(text: str, cleaned: str) -> None:
     assert " ".join(clean(text).split()) == cleaned
 
 
+@pytest.mark.parametrize(
+    ("newest_first", "counts", "direction"),
+    [
+        ("", {}, ""),
+        ("-", {"negative": 1}, ""),
+        ("+++--", {"negative": 2, "positive": 3}, ""),
+        ("+++---", {"negative": 3, "positive": 3}, "up"),
+        ("000---", {"negative": 3, "neutral": 3}, "up"),
+        ("+++--0+++", {"negative": 2, "neutral": 1, "positive": 6}, "up"),
+        ("---000", {"negative": 3, "neutral": 3}, "down"),
+        ("+-----", {"negative": 5, "positive": 1}, "steady"),
+        ("+-+-+-", {"negative": 3, "positive": 3}, "steady"),
+        ("+++++++----", {"negative": 4, "positive": 7}, "steady"),
+    ],
+)
+def test_a_trend_is_three_contacts_against_the_three_before(newest_first: str, counts: dict[str, int], direction: str) -> None:
+    labels = [dict(zip("-0+", LABELS, strict=True))[sign] for sign in newest_first]
+    assert sentiment.trend(labels) == (counts, direction)
+
+
 def test_the_lexicon_reads_language_only() -> None:
     assert plain("when does it leave to MIA, from SAD-MAD?").split() == ["when", "does", "it", "leave", "to", ",", "from", "?"]
     assert plain("@GreatAir LOVE http://bad.example/awful 😀 &amp; more").split() == ["LOVE", "😀", "&", "more"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.serving.world import SUBJECT, TAG, Client, World, account, app_search, texts
+from tests.serving.world import SUBJECT, TAG, Client, World, account, app_search, said, texts
 
 from paxtrail.adapters import configuration
 from paxtrail.core import consent
@@ -14,7 +14,8 @@ from paxtrail.serving.permits import Permit
 from paxtrail.settings import ROOT
 
 TABLE = access.load(ROOT / "conf")
-SEARCHES = {"searches", "routes", "recent_searches"}
+PROFILING = {"searches", "routes", "recent_searches", "sentiment", "contacts_negative"}
+MOOD = {"sentiment", "confidence", "model"}
 ACTS: dict[str, list[dict[str, Any]]] = {
     "nothing": [],
     "objection to profiling": [{"purpose": "personalisation", "status": "objected"}],
@@ -27,10 +28,6 @@ ACTS: dict[str, list[dict[str, Any]]] = {
 }  # fmt: skip
 PURPOSES = [(role, purpose) for role, rule in TABLE.roles.items() for purpose in rule.purposes if role != "source"]
 WHOLE = ("self_service", "data_protection")
-
-
-def said(*acts: dict[str, Any], at: str = "2013-02-03T00:00:00Z") -> tuple[str, dict[str, Any]]:
-    return "loyalty", {"event": "consent_changed", "account": {"airline": "UA", "number": "AB123456"}, "at": at, "consents": list(acts)}
 
 
 def speak(world: World, acts: list[dict[str, Any]]) -> None:
@@ -71,7 +68,7 @@ async def test_exactly_what_the_person_allows_leaves_for_each_role_and_purpose(a
         attributes, withheld = found["profile"]["attributes"], found["profile"].get("withheld", [])
         profiling = state != "objection to profiling" or purpose in WHOLE
         sensitive = state == "sensitive data" or purpose in (*WHOLE, "care", "disruption")
-        expected = {} if profiling else dict.fromkeys((*SEARCHES, "interactions"), "objection")
+        expected = {} if profiling else dict.fromkeys((*PROFILING, *(f"contacts.{one}" for one in MOOD), "interactions"), "objection")
         if not sensitive:
             reason = "expired" if state.endswith("ran out") else "default:opt_in"
             expected |= dict.fromkeys(("meal_preference", "care_requests"), reason)
@@ -80,7 +77,9 @@ async def test_exactly_what_the_person_allows_leaves_for_each_role_and_purpose(a
         seen = {entry["what"] for entry in attributes.get("interactions", ())}
         assert ("search.performed" in seen) == (profiling and role != "channel"), (role, purpose)
         if TABLE.roles[role].classes.get("internal") == "show":
-            assert SEARCHES & set(attributes) == (SEARCHES if profiling else set()), (role, purpose)
+            assert PROFILING & set(attributes) == (PROFILING if profiling else set()), (role, purpose)
+            [contact] = attributes["contacts"]
+            assert MOOD & set(contact) == (MOOD if profiling else set()), (role, purpose)
 
 
 async def test_a_read_that_skips_the_decision_would_be_noticed(api: Client, world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,31 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from tests.serving.world import Client, World
-
-TEXT = "Terrible, my bag is lost and I am very angry."
-
-
-def contact(event: str, **more: Any) -> dict[str, Any]:
-    return {
-        "event": event,
-        "contact": "C-77",
-        "at": "2013-02-08T12:00:00Z",
-        "channel": "chat",
-        "reason": "baggage",
-        "customer": {"loyalty": {"airline": "UA", "number": "AB123456"}},
-        **more,
-    }
-
-
-def feed(world: World) -> None:
-    world.feed(("contacts", contact("received", text=TEXT)), ("contacts", contact("surveyed", score=1, scale=5, comment="Secret comment")))
+from tests.serving.world import COMMENT, TEXT, Client, World, contact
 
 
 async def test_a_contact_shows_channel_reason_label_and_score_without_its_text(api: Client, world: World) -> None:
-    feed(world)
     path = f"/v1/profiles/{world.customer()}"
     answer = await api.get(path)
     attributes = answer.json()["attributes"]
@@ -42,11 +21,18 @@ async def test_a_contact_shows_channel_reason_label_and_score_without_its_text(a
     assert [(rated["score"], rated["scale"]) for rated in attributes["survey_scores"]] == [(1, 5)]
     for told in (answer, await api.get(f"{path}/360"), await api.get(f"{path}/timeline")):
         assert told.status_code == 200
-        assert "Terrible" not in told.text and "Secret comment" not in told.text
-    assert (await api.get(f"{path}/360")).json()["profile"]["attributes"]["contacts"] == attributes["contacts"]
+        assert "Terrible" not in told.text and COMMENT not in told.text
+
+
+async def test_the_360_view_has_the_trend(api: Client, world: World) -> None:
+    world.feed(contact(name="C-78", at="2013-02-08T13:00:00Z", text="Wonderful crew, thank you!"))
+    attributes = (await api.get(f"/v1/profiles/{world.customer()}/360")).json()["profile"]["attributes"]
+    assert [shown["sentiment"] for shown in attributes["contacts"]] == ["positive", "negative"]
+    assert attributes["sentiment"]["label"] == "positive"
+    assert [attributes[f"contacts_{label}"]["by_day"] for label in ("negative", "positive")] == [{"2013-02-08": 1}] * 2
+    assert "contacts_neutral" not in attributes
 
 
 async def test_a_role_with_class_text_reads_what_was_said(api: Client, world: World) -> None:
-    feed(world)
     attributes = (await api.get(f"/v1/profiles/{world.customer()}", "supervisor")).json()["attributes"]
     assert [said["text"] for said in attributes["contact_texts"]] == [TEXT]

@@ -28,6 +28,8 @@ PASSPORT = "X1234567"
 EMAIL = "john.smith@example.org"
 PHONE = "+12125550100"
 SUBJECT = "app-user-7"
+TEXT = "Terrible, my bag is lost and I am very angry."
+COMMENT = "Secret comment"
 
 FLIGHT = """<?xml version="1.0" encoding="UTF-8"?>
 <IATA_AIDX_FlightLegNotifRQ xmlns="http://www.iata.org/IATA/2007/00" Version="16.1" TimeStamp="{told}" SequenceNmbr="1">
@@ -119,6 +121,17 @@ def app_search(subject: str, issuer_: str, number: str | None = None) -> dict[st
     }  # fmt: skip
 
 
+def contact(event: str = "received", name: str = "C-77", at: str = "2013-02-08T12:00:00Z", **more: Any) -> tuple[str, dict[str, Any]]:
+    """What the contact centre tells of a chat with John about his bag."""
+    known = {"loyalty": {"airline": "UA", "number": "AB123456"}}
+    return "contacts", {"event": event, "contact": name, "at": at, "channel": "chat", "reason": "baggage", "customer": known, **more}
+
+
+def said(*acts: dict[str, Any], at: str = "2013-02-03T00:00:00Z") -> tuple[str, dict[str, Any]]:
+    """What John says of consent."""
+    return "loyalty", {"event": "consent_changed", "account": {"airline": "UA", "number": "AB123456"}, "at": at, "consents": list(acts)}
+
+
 class World:
     """Feeds records and looks things up behind the API's back."""
 
@@ -152,13 +165,15 @@ class World:
             assert serving_store.commit(connection, batch, self.tables, lambda: None)
 
     def fill(self) -> None:
-        """The world of most tests: a flight, John Smith on it with a bag, and Ann Brown who is somebody else."""
+        """The world of most tests: a flight, John Smith on it with a bag he has complained about, and Ann Brown who is somebody else."""
         self.feed(
             ("flights", self.flight()),
             ("reservations", smith()),
             ("loyalty", account()),
             ("booking", app_search(SUBJECT, self.settings.api.issuer, "AB123456")),
             ("baggage", BAG),
+            contact(text=TEXT),
+            contact("surveyed", score=1, scale=5, comment=COMMENT),
             ("reservations", reservation("BR0WNX", passengers=[passenger(1, "BROWN", "ANN")])),
         )
 

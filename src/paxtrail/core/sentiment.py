@@ -24,6 +24,9 @@ SCORED = {"contact.received": "text"}
 LONGEST = 4_000
 """Characters of a text that are read: what is further down a transcript changes the tone little and costs time."""
 
+_COMPARED = 3
+"""Contacts on either side of a trend."""
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -33,6 +36,14 @@ class Sentiment(NamedTuple):
     label: str
     confidence: float
     model: str
+
+
+class Trend(NamedTuple):
+    """How contacts sounded: how many so each, and whether the newest sound better ("up"), worse ("down") or alike ("steady"); "" = too
+    few to say."""
+
+    counts: dict[str, int]
+    direction: str
 
 
 class Scorer(Protocol):
@@ -62,6 +73,20 @@ def _with_sentiment(draft: Draft, scorer: Scorer) -> Draft:
     found = scorer.score(text)
     sentiment = {"label": found.label, "confidence": f"{found.confidence:.4f}", "model": found.model, found.label: True}
     return replace(draft, facts=draft.facts | {"sentiment": sentiment})
+
+
+def trend(labels: Sequence[str]) -> Trend:
+    """The trend of `labels`, newest first: the newest three against the three before, by how many degrees the three sound better together.
+
+    From negative to neutral is one degree. Three make a direction, one for each contact: a single changed contact has at most two.
+    """
+    counts = Counter(labels)
+    first = {label: counts[label] for label in LABELS if counts[label]}
+    if len(labels) < 2 * _COMPARED:
+        return Trend(first, "")
+    degrees = [LABELS.index(label) for label in labels[: 2 * _COMPARED]]
+    better = sum(degrees[:_COMPARED]) - sum(degrees[_COMPARED:])
+    return Trend(first, "up" if better >= _COMPARED else "down" if better <= -_COMPARED else "steady")
 
 
 # -- airline text ---------------------------------------------------------------------------------------------------------------

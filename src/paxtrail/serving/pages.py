@@ -10,9 +10,10 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from starlette.responses import Response
 
-from paxtrail.core import airports
+from paxtrail.core import airports, sentiment
 from paxtrail.errors import PaxtrailError
 from paxtrail.serving import problems
+from paxtrail.serving.freshness import instant
 
 _FOLDER = Path(__file__).parent
 _HEADERS = {
@@ -53,6 +54,16 @@ def clock(micros: int | None, airport: str = "") -> str:
     return f"{moment:%a} {moment.day} {moment:%b %H:%M %Z}"
 
 
+def stamp(moment: str) -> str:
+    """`2013-02-08 12:00 UTC`: a moment (RFC 3339, UTC) that may be long ago."""
+    return f"{moment[:16].replace('T', ' ')} UTC"
+
+
+def percent(share: str) -> str:
+    """`0.8045` as "80 %"."""
+    return f"{float(share):.0%}".replace("%", " %")
+
+
 def words(value: Any) -> str:
     """A value as a person reads it: `flight_cancelled` as "flight cancelled", what may not be seen as a word for it."""
     if value is None or value == "" or value == []:
@@ -74,7 +85,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(clock=clock, words=words)
+    environment.filters.update(clock=clock, words=words, instant=instant, stamp=stamp, percent=percent, trend=sentiment.trend)
     return environment
 
 
