@@ -69,6 +69,8 @@ class Api(_Part):
     """File path or URL of the JSON Web Key Set; empty with `dev_issuer`."""
     dev_issuer: bool
     pool_size: int
+    changes_s: float
+    """A page's stream of changes ends after this, and the browser comes again."""
 
 
 class Storage(_Part):

@@ -20,8 +20,6 @@ from paxtrail.serving.freshness import instant, now_us
 from paxtrail.serving.statements import NEWEST
 
 LOOK_EVERY_S = 1.0
-STREAM_S = 300.0
-"""A stream of changes ends after this; the browser comes again, and its token is looked at again."""
 _LINES = 20
 _KINDS = ("loyalty", "email", "phone", "pnr", "ticket", "bag_tag")
 _LOOKUP: TypeAdapter[routes.Lookup] = TypeAdapter(routes.Lookup)
@@ -29,21 +27,24 @@ StaticName = Annotated[str, Path(pattern=r"^agent\.(css|js)$")]
 
 
 async def home(request: Request) -> Response:
-    """The search, or signing in where nobody is."""
-    if session.given(request.scope["headers"]) is None:
+    """The search, or signing in where nobody is, or nobody any more."""
+    if (kept := session.given(request.scope["headers"])) is None:
         return pages.page("sign_in.html", purposes=_gate(request).access.purposes, problem="")
-    return pages.page("search.html", kinds=_KINDS, matches=None, problem="", purpose=_purpose(request))
+    try:
+        await _admit(request, *kept)
+    except PaxtrailError as error:
+        return pages.page("sign_in.html", purposes=_gate(request).access.purposes, problem=error.code)
+    return pages.page("search.html", kinds=_KINDS, matches=None, problem="", purpose=kept[1])
 
 
 async def sign_in(request: Request) -> Response:
     """Keeps an accepted token, with the purpose it is used for, in a cookie that no script can read."""
     form = await _form(request)
     token, purpose = form.get("token", "").strip(), form.get("purpose", "")
-    gate = _gate(request)
     try:
-        gate.access.admit(await gate.verifier.principal(f"Bearer {token}"), "agent.view", purpose or None)
+        await _admit(request, token, purpose)
     except PaxtrailError as error:
-        return pages.page("sign_in.html", 401, purposes=gate.access.purposes, problem=error.code)
+        return pages.page("sign_in.html", 401, purposes=_gate(request).access.purposes, problem=error.code)
     answer = RedirectResponse("/agent", 303)
     session.keep(answer, token, purpose, secure=request.app.state.secure_cookies)
     return answer
@@ -83,20 +84,25 @@ async def part(request: Request, customer_id: routes.CustomerId) -> Response:
 
 
 async def changes(request: Request, customer_id: routes.CustomerId) -> Response:
-    """Server-sent events: `changed` with the newest version of anything in the view, at once and whenever it grows; `age` of the data."""
+    """Server-sent events: `changed` with the newest version of anything in the view, at once and whenever it grows; `age` of the data.
+
+    Ends after a while, and when the token does.
+    """
     asked = context.asked(request)
     serving = context.serving(request)
     await serving.profiles.own(asked, customer_id)
 
     async def stream() -> AsyncIterator[bytes]:
-        seen, ends = 0, asyncio.get_running_loop().time() + STREAM_S
-        while asyncio.get_running_loop().time() < ends and not await request.is_disconnected():
+        seen, ends = 0, asyncio.get_running_loop().time() + request.app.state.changes_s
+        while not await request.is_disconnected() and await _still_admitted(request):
             with contextlib.suppress(Unavailable):
                 newest = await _newest(serving, customer_id)
                 if newest > seen:
                     seen = newest
                     yield f"event: changed\ndata: {newest}\n\n".encode()
             yield b"event: age\ndata: " + orjson.dumps(serving.freshness.short(now_us())["age_s"]) + b"\n\n"
+            if asyncio.get_running_loop().time() >= ends:
+                return
             await asyncio.sleep(LOOK_EVERY_S)
 
     return StreamingResponse(stream(), media_type="text/event-stream", headers={"cache-control": "no-store"})
@@ -148,9 +154,18 @@ async def _form(request: Request) -> dict[str, str]:
         raise BadRequest("malformed", "the form cannot be read") from None
 
 
-def _purpose(request: Request) -> str:
-    found = session.given(request.scope["headers"])
-    return found[1] if found else ""
+async def _admit(request: Request, token: str, purpose: str) -> None:
+    gate = _gate(request)
+    gate.access.admit(await gate.verifier.principal(f"Bearer {token}"), "agent.view", purpose or None)
+
+
+async def _still_admitted(request: Request) -> bool:
+    """Whether the guard would let the call in again: what it lets in is remembered only until the token ends."""
+    try:
+        await _gate(request).admit(request, request.scope["route"].name)
+    except PaxtrailError:
+        return False
+    return True
 
 
 def _gate(request: Request) -> Any:

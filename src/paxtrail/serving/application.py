@@ -42,6 +42,7 @@ def create(settings: Settings) -> FastAPI:
     )
     app.state.gate = Gate(table, verifier)
     app.state.secure_cookies = not dev  # one machine has no certificate
+    app.state.changes_s = settings.api.changes_s
     app.add_middleware(Edge, metrics=metrics)
 
     @asynccontextmanager

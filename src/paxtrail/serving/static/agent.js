@@ -24,8 +24,17 @@ function tell(text) {
   document.getElementById("told").textContent = text;
 }
 
-if (customer) {
-  let renewing = Promise.resolve();
+// A browser comes again by itself when a stream ends, but not once it was refused: by a server that is away, or for a session that ended.
+async function again() {
+  const answer = await fetch(customer.dataset.changes).catch(() => null);
+  await answer?.body?.cancel();
+  if (answer?.status === 401) return location.assign("/agent");
+  setTimeout(answer?.ok ? listen : again, 3000);
+}
+
+let renewing = Promise.resolve();
+
+function listen() {
   const changes = new EventSource(customer.dataset.changes);
   changes.addEventListener("changed", (event) => {
     renewing = renewing.then(() => renew(Number(event.data))).catch(() => tell("Not renewed: no connection."));
@@ -34,6 +43,11 @@ if (customer) {
     const age = JSON.parse(event.data);
     document.getElementById("age").textContent = age === null ? "no data yet" : `data ${Math.round(age)} s old`;
   });
-  changes.addEventListener("error", () => tell("No live connection: trying again."));
+  changes.addEventListener("error", () => {
+    tell("No live connection: trying again.");
+    if (changes.readyState === EventSource.CLOSED) again();
+  });
   changes.addEventListener("open", () => tell(""));
 }
+
+if (customer) listen();
