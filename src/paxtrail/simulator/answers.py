@@ -147,8 +147,7 @@ class Answers:
         found = [
             (customer["tier"] is None, -customer["bags_mishandled"], str(customer["key"]))
             for customer in customers
-            if customer["flights_cancelled"]
-            and any(self._known[identifier].journeys & waiting for identifier in customer["identifiers"])
+            if customer["flights_cancelled"] and any(self._known[identifier].journeys & waiting for identifier in customer["identifiers"])
         ]
         return [key for *_, key in sorted(found)][:20]
 
