@@ -132,7 +132,8 @@ def test_those_worth_showing_have_a_cancelled_flight_and_a_bag_on_its_way(
 
 
 def test_the_world_of_the_demo_has_a_traveller_worth_showing() -> None:
-    passengers = next(option.default for option in demo.params if option.name == "passengers")
+    passengers = {option.name: option.default for option in demo.params}["passengers"]
+    assert isinstance(passengers, int)
     assert Simulation(Options(END, passengers=passengers), Noise()).expected()["highlights"]
 
 
