@@ -81,6 +81,8 @@ GOOD = Answered(
     landed=25,
     export={"export_rows": 40, "export_k": 10, "folder": ""},
     least_k=10,
+    agent_page=True,
+    objector=None,
     memory_mb=8000,
 )
 
@@ -105,6 +107,7 @@ def test_all_done_is_good_also_where_the_dashboards_came_late() -> None:
         {"before": SHOWN},
         {"sentiments": 0},
         {"least_k": 11},
+        {"agent_page": False},
     ],
 )
 def test_what_was_not_done_is_not_good(wrong: dict[str, Any]) -> None:

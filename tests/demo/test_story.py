@@ -8,7 +8,7 @@ from typing import Any, cast
 from rich.console import Console
 
 from paxtrail.demo.desk import Desk
-from paxtrail.demo.story import shown, traveller
+from paxtrail.demo.story import Objector, objector, shown, traveller
 
 LEG = "UA1545/2013-02-08/EWR"
 
@@ -73,3 +73,17 @@ def test_the_screen_shows_the_cancelled_flight_and_where_the_bag_is() -> None:
     assert "flight_cancelled" in text
     assert "0016123456 transferred at ORD" in text
     assert "found by PNR bbb" in text
+
+
+def test_the_first_objector_of_whom_something_is_kept_back_is_told_with_the_fields() -> None:
+    line = {"purpose": "personalisation", "reason": "objected"}
+    kept_back = {"profile": {"withheld": [{**line, "field": "searches"}, {**line, "field": "routes"}]}}
+    people = {"a": (True, 3, {}), "b": (False, 0, kept_back), "c": (False, 2, {"profile": {}}), "d": (False, 1, kept_back)}
+    customers = {key: {"profiling": profiling, "searches": n, "contacts": 0} for key, (profiling, n, _) in people.items()}
+
+    class Known:
+        def views(self, key: str) -> list[dict[str, Any]]:
+            return [{"customer_id": key, **people[key][2]}]
+
+    assert objector({"customers": customers}, cast(Desk, Known())) == Objector("d", "personalisation", ("searches", "routes"))
+    assert objector({"customers": {"a": customers["a"]}}, cast(Desk, Known())) is None

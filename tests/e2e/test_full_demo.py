@@ -76,6 +76,11 @@ def test_the_export_keeps_the_limits_of_its_contract(demonstrated: Demonstrated)
         assert len(list(csv.DictReader(file))) == found["export_rows"]
 
 
+def test_an_agent_is_let_in_and_not_shown_what_a_traveller_objected_to(demonstrated: Demonstrated) -> None:
+    assert demonstrated.summary["agent_page"] is True
+    assert demonstrated.summary["fields_withheld"] > 0
+
+
 def test_all_of_it_fits_into_memory(demonstrated: Demonstrated) -> None:
     assert 2000 < demonstrated.summary["memory_peak_mb"] <= MEMORY_MB
 

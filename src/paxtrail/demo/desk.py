@@ -21,6 +21,7 @@ class Desk:
     def __init__(self, settings: Settings, role: str = ROLE, purpose: str = PURPOSE) -> None:
         token = issuer.load(settings).token(access.load(settings.conf), role, subject="demo", purposes=(purpose,))
         self.address = f"http://{settings.api.host}:{settings.api.port}"
+        self._session = {"token": token, "purpose": purpose}
         self._client = httpx.Client(
             base_url=self.address, headers={"Authorization": f"Bearer {token}", "Paxtrail-Purpose": purpose}, timeout=30, trust_env=False
         )
@@ -55,6 +56,15 @@ class Desk:
     def look_up(self, body: dict[str, str]) -> dict[str, Any] | None:
         """Matches of a look-up; personal values travel in the body, never in a URL."""
         return self._answer(self._client.build_request("POST", "/v1/profiles/lookup", json=body))
+
+    def page(self) -> bool:
+        """Whether the agent's page lets in who signs in as a browser does, by its form and the cookie it gives, and shows the search."""
+        try:
+            with httpx.Client(base_url=self.address, follow_redirects=True, timeout=30, trust_env=False) as browser:
+                answer = browser.post("/agent/session", data=self._session)
+        except httpx.HTTPError as error:
+            raise Unavailable(f"the API does not answer: {type(error).__name__}") from None
+        return answer.status_code == 200 and answer.url.path == "/agent" and 'action="/agent/search"' in answer.text
 
     def freshness(self) -> dict[str, Any]:
         return self._get("/health/freshness") or {}

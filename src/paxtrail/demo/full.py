@@ -23,13 +23,14 @@ from paxtrail.adapters import configuration, drafts, landing
 from paxtrail.adapters.cuts import cut_of
 from paxtrail.adapters.postgres import dsn
 from paxtrail.adapters.registry import Registry
-from paxtrail.demo import facts, model, tables
+from paxtrail.demo import facts, model, story, tables
 from paxtrail.demo.batches import Batch, Program, publications
 from paxtrail.demo.check import Findings
 from paxtrail.demo.desk import Desk
 from paxtrail.demo.model import Trained
 from paxtrail.demo.pages import Analyst, Charts, full_boards
 from paxtrail.demo.screen import Screen
+from paxtrail.demo.story import Objector
 from paxtrail.errors import PaxtrailError, Unavailable
 from paxtrail.settings import ROOT, Settings
 from paxtrail.simulator.breakage import BROKEN
@@ -109,6 +110,8 @@ class Answered:
     landed: int
     export: Mapping[str, Any]
     least_k: int
+    agent_page: bool
+    objector: Objector | None
     memory_mb: int
 
     @property
@@ -126,7 +129,8 @@ class Answered:
         compared = self.compared.matches and self.counted.matches
         ran = all(self.runs.values()) and self.gates_green == self.runs["states"]
         dashboards = full_boards(self.charts) == len(self.charts) > 0 and self.refreshed is not False
-        return compared and ran and dashboards and self.sentiments > 0 and self.export["export_k"] >= self.least_k
+        served = self.sentiments > 0 and self.export["export_k"] >= self.least_k and self.agent_page
+        return compared and ran and dashboards and served
 
     def summary(self) -> dict[str, Any]:
         """Members of the last line of `paxtrail demo --full --exit` that the plain demo does not have."""
@@ -143,6 +147,8 @@ class Answered:
             **self.trained.summary(),
             "export_rows": self.export["export_rows"],
             "export_k": self.export["export_k"],
+            "agent_page": self.agent_page,
+            "fields_withheld": len(self.objector.fields) if self.objector else 0,
             "memory_peak_mb": self.memory_mb,
         }
 
@@ -227,7 +233,7 @@ class Full:
 
     # -- afterwards -------------------------------------------------------------------------------------------------------------
 
-    def answered(self) -> Answered:
+    def answered(self, expected: Mapping[str, Any]) -> Answered:
         """What the tools say, once the schedules that follow the last publication have ended."""
         for name in ("marts", "reindex"):
             run = self._schedules.await_started(name, 1, seconds=120)
@@ -242,6 +248,7 @@ class Full:
             counted = druid_beside_lake(operations, self._hours, lake["rows"])
         with Desk(self.settings) as desk:
             compared = tables.compared(self.settings, desk, _SAMPLE)
+            agent_page, objector = desk.page(), story.objector(expected, desk)
         before = self._before.result()
         with Analyst(self.settings) as analyst:
             charts = analyst.charts()
@@ -250,7 +257,7 @@ class Full:
         least_k = configuration.export(self.settings.conf, CONTRACT).contract.limits.k
         return Answered(
             runs, self._gates_green(), tables.published(self.settings), compared, counted, charts, before, lake["sentiments"], trained,
-            len(self._lines), export, least_k, round(self._peak.together / 1e6),
+            len(self._lines), export, least_k, agent_page, objector, round(self._peak.together / 1e6),
         )  # fmt: skip
 
     def _trained(self) -> Trained:

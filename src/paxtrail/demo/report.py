@@ -16,7 +16,7 @@ from paxtrail.demo.feed import METHOD, Freshness
 from paxtrail.demo.full import Answered
 from paxtrail.demo.screen import Screen
 from paxtrail.demo.served import Served
-from paxtrail.demo.story import Traveller, shown
+from paxtrail.demo.story import Objector, Traveller, shown
 from paxtrail.settings import Settings
 from paxtrail.stack import airflow, superset
 
@@ -189,11 +189,19 @@ def _tools(screen: Screen, tools: Answered) -> None:
         ("model", f"{tools.sentiments:,} contacts scored by the champion as they came"),
         ("", str(tools.trained)),
         ("export", f"{tools.export['export_rows']} rows, k = {tools.export['export_k']}: {tools.export['folder']}"),
+        ("agent page", "signed in, and the search is there" if tools.agent_page else "NOT REACHED by signing in"),
+        ("consent", _kept_back(tools.objector)),
         ("memory", f"{tools.memory_mb:,} MB at the peak, of all processes together (PSS)"),
     ):
         screen.show(f"  {name:10} {text}")
     for findings in (tools.compared, tools.counted):
         _differing(screen, findings)
+
+
+def _kept_back(who: Objector | None) -> str:
+    if who is None:
+        return "nobody of whom something is kept back was found"
+    return f"customer {who.customer_id} objected to {who.purpose}: an agent is not shown {', '.join(who.fields)}"
 
 
 def _boards(tools: Answered) -> str:
@@ -209,6 +217,7 @@ def addresses(screen: Screen, settings: Settings, found: Traveller | None, tools
     own = f"./paxtrail --home {settings.home}"
     screen.title("Explore")
     screen.show(f"  API {api}   health {api}/health/freshness   metrics {api}/metrics")
+    screen.show(f"  agent page {api}/agent   sign in with the token of: {own} token --role agent --purpose care")
     screen.show(f"  Kafka {settings.kafka.brokers}   PostgreSQL {settings.postgres.host}:{settings.postgres.port}   lake {settings.lake}")
     screen.show(f"  logs {settings.logs}   {own} status")
     if tools:

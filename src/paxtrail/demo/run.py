@@ -173,8 +173,8 @@ class Demo:
 
     def judge(self, measured: Measured) -> tuple[Outcome, story.Traveller | None]:
         """Compares what is served with the answer known beforehand, asks the tools, and finds a traveller worth showing."""
-        tools = self.tools.answered() if self.tools else None
         expected = self.simulation.expected()
+        tools = self.tools.answered(expected) if self.tools else None
         self.screen.say("comparing what is served with the answer known beforehand")
         with closing(Served(self.settings, self.simulation.options.end_us)) as served, Desk(self.settings) as desk:
             found = check.everything(expected, served)

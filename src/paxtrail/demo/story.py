@@ -44,6 +44,24 @@ def traveller(expected: Mapping[str, Any], desk: Desk) -> Traveller | None:
     return best
 
 
+class Objector(NamedTuple):
+    """A member who objected to profiling: the purpose objected to, and fields that an agent who cares for them is not shown."""
+
+    customer_id: str
+    purpose: str
+    fields: tuple[str, ...]
+
+
+def objector(expected: Mapping[str, Any], desk: Desk) -> Objector | None:
+    """The first of whom something is kept back; None where nobody has objected, or nothing is known that serves profiling only."""
+    for key, customer in expected["customers"].items():
+        if not customer["profiling"] and (customer["searches"] or customer["contacts"]):
+            for view in desk.views(key):
+                if lines := view["profile"].get("withheld"):
+                    return Objector(view["customer_id"], lines[0]["purpose"], tuple(line["field"] for line in lines))
+    return None
+
+
 def under_way(view: Mapping[str, Any]) -> bool:
     """Whether a bag of this traveller is on its way."""
     return any(bag.get("custody") not in _HERE for journey in view["journeys"] for bag in journey["bags"])
