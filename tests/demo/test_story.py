@@ -78,7 +78,12 @@ def test_the_screen_shows_the_cancelled_flight_and_where_the_bag_is() -> None:
 def test_the_first_objector_of_whom_something_is_kept_back_is_told_with_the_fields() -> None:
     line = {"purpose": "personalisation", "reason": "objected"}
     kept_back = {"profile": {"withheld": [{**line, "field": "searches"}, {**line, "field": "routes"}]}}
-    people = {"a": (True, 3, {}), "b": (False, 0, kept_back), "c": (False, 2, {"profile": {}}), "d": (False, 1, kept_back)}
+    people: dict[str, tuple[bool, int, dict[str, Any]]] = {
+        "a": (True, 3, {}),
+        "b": (False, 0, kept_back),
+        "c": (False, 2, {"profile": {}}),
+        "d": (False, 1, kept_back),
+    }
     customers = {key: {"profiling": profiling, "searches": n, "contacts": 0} for key, (profiling, n, _) in people.items()}
 
     class Known:
