@@ -60,7 +60,7 @@ def _assets(admin: Any, broker: str) -> list[Any]:
     with override_user(admin):
         ImportAssetsCommand(files).run()
     uuids = [yaml.safe_load(text)["uuid"] for name, text in files.items() if name.startswith("datasets/")]
-    return db.session.query(SqlaTable).filter(SqlaTable.uuid.in_(uuids)).all()
+    return list(db.session.query(SqlaTable).filter(SqlaTable.uuid.in_(uuids)))
 
 
 def _user(security_manager: Any, name: str, role: str, password: str) -> Any:

@@ -137,7 +137,7 @@ def folders_are_no_packages_and_programs_shadow_nothing(root: Path) -> list[str]
 def modules_are_short_and_suppressions_give_reasons(root: Path) -> list[str]:
     """Law 6. `# type: ignore[code]  # why` is a reason on the same line."""
     found = []
-    for folder in (*PROGRAM_FOLDERS, "src", "tests"):
+    for folder in (*PROGRAM_FOLDERS, "conf", "src", "tests"):
         for file in sorted((root / folder).rglob("*.py")):
             lines = file.read_text().splitlines()
             if len(lines) > LONGEST:

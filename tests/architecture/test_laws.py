@@ -35,6 +35,7 @@ PLANTED: list[tuple[Law, str, str]] = [
     (laws.folders_are_no_packages_and_programs_shadow_nothing, "spark_jobs/profile.py", ""),
     (laws.folders_are_no_packages_and_programs_shadow_nothing, "api/fastapi.py", ""),
     (laws.modules_are_short_and_suppressions_give_reasons, "src/paxtrail/core/x.py", "A = 1\n" * 401),
+    (laws.modules_are_short_and_suppressions_give_reasons, "conf/superset/x.py", "A = 1\n" * 401),
     (laws.modules_are_short_and_suppressions_give_reasons, "src/paxtrail/core/x.py", "import os  # " + "noqa: F401\n"),
     (laws.modules_are_short_and_suppressions_give_reasons, "tests/x.py", "x = f()  # " + "type: ignore[misc]\n"),
 ]

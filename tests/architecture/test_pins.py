@@ -11,6 +11,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from paxtrail.settings import ROOT
 from paxtrail.stack.jars import SETS, lock_file, read_lock
@@ -64,6 +66,33 @@ def test_pins_carry_hashes_and_no_address(file: Path) -> None:
     pins = re.findall(r"^[A-Za-z0-9][^\s;]*==[^\s;]+", text, re.M)
     assert len(pins) > 20
     assert text.count("--hash=sha256:") >= len(pins)
+
+
+def unpinned(wanted: str, pins: str) -> set[str]:
+    """Requirements of an .in file that its .txt does not pin, or pins outside what they allow."""
+    pinned = {
+        canonicalize_name(name): version for name, version in re.findall(r"^([A-Za-z0-9][\w.-]*)(?:\[[\w,-]+\])?==([^\s;\\]+)", pins, re.M)
+    }
+    lines = (line.partition("#")[0].strip() for line in wanted.splitlines())
+    requirements = [Requirement(line) for line in lines if line and not line.startswith("-")]
+    return {
+        str(one)
+        for one in requirements
+        if (version := pinned.get(canonicalize_name(one.name))) is None or not one.specifier.contains(version, prereleases=True)
+    }
+
+
+@pytest.mark.parametrize("name", [file.stem for file in PINS])
+def test_what_is_required_is_pinned(name: str) -> None:
+    folder = ROOT / "conf" / "requirements"
+    wanted = (folder / f"{name}.in").read_text()
+    wanted += "".join((folder / included).read_text() for included in re.findall(r"^-r (\S+)", wanted, re.M))
+    assert unpinned(wanted, (folder / f"{name}.txt").read_text()) == set()
+
+
+@pytest.mark.parametrize("wanted", ["b", "a<1", "a==1.0.1  # why"])
+def test_a_requirement_without_its_pin_is_found(wanted: str) -> None:
+    assert unpinned("-r core.in\nA>=1\n" + wanted, "a==1.0 \\\n    --hash=sha256:00\n") == {wanted.partition(" ")[0]}
 
 
 @pytest.mark.parametrize("line", ["--index-url https://x.example/simple\n", "-i x\n", "a @ git+ssh://x\n", "# via http://mirror.example\n"])

@@ -11,6 +11,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from paxtrail.adapters import lake
+from paxtrail.adapters.java import java
 from paxtrail.adapters.postgres import password
 from paxtrail.errors import ConfigurationError
 from paxtrail.settings import Settings, jar_cache
@@ -124,6 +125,7 @@ def write_defaults(settings: Settings) -> Path:
 
 def _started(settings: Settings, app: str, conf: Mapping[str, str]) -> SparkSession:
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    java()  # what Spark says of a Java that is missing or too old is a page long
     (settings.home / "scratch").mkdir(parents=True, exist_ok=True)
     builder = SparkSession.builder.appName(app)
     for key, value in conf.items():

@@ -49,8 +49,8 @@ def demo(leave: bool, full: bool, passengers: int, seed: int, flights: int | Non
 
 
 def _stay() -> None:
-    click.echo("\nCtrl-C stops the demo and everything it started.")
     try:
+        click.echo("\nCtrl-C stops the demo and everything it started.")
         signal.pause()
     except KeyboardInterrupt:
         click.echo("")

@@ -10,10 +10,11 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # the stubs do not export it
 
+from paxtrail.adapters.java import java
 from paxtrail.adapters.kafka import raw_topics
 from paxtrail.errors import ConfigurationError, Unavailable
 from paxtrail.settings import Settings
-from paxtrail.stack.jars import jar_folder, java
+from paxtrail.stack.jars import jar_folder
 
 OUT_PROFILES = "out.profiles"
 ANALYTICS = "analytics.events"

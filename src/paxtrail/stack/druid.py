@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from paxtrail.adapters.druid import Druid
+from paxtrail.adapters.java import java
 from paxtrail.errors import Unavailable
 from paxtrail.settings import Settings, jar_cache
-from paxtrail.stack.jars import jar_folder, java
+from paxtrail.stack.jars import jar_folder
 
 _HEAP: Mapping[str, tuple[str, str]] = {
     "zookeeper": ("96m", "32m"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import importlib.util
-import os
 import shutil
 import subprocess
 import tempfile
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 from xml.sax.saxutils import quoteattr
 
+from paxtrail.adapters.java import java
 from paxtrail.errors import ConfigurationError
 from paxtrail.settings import ROOT, jar_cache
 
@@ -140,13 +140,3 @@ def _ivy(jars: list[Jar], work: Path) -> tuple[list[str], Path]:
     # Some jars are packaged as OSGi bundles; to Ivy that is a type of its own.
     options = ["-settings", "settings.xml", "-ivy", "ivy.xml", "-confs", "all", "-types", "jar", "bundle", "-retrieve", pattern, "-warn"]
     return [java(), f"-Divy.cache.dir={work}/cache", "-jar", str(ivy), *options, "-cache", f"{work}/cache"], folder
-
-
-def java() -> str:
-    """The java program: of JAVA_HOME if set, else of the PATH."""
-    home = os.environ.get("JAVA_HOME")
-    if home and (program := Path(home) / "bin" / "java").exists():
-        return str(program)
-    if found := shutil.which("java"):
-        return found
-    raise ConfigurationError("Java is missing: install a Java 17 runtime, for example `apt-get install openjdk-17-jre-headless`")
