@@ -64,6 +64,18 @@ def test_d_a_californian_adult_is_sold_until_a_browser_signals() -> None:
     assert asked("partner_sharing", "2026-11-22", signal, residence="US-CA", age=30) == (False, "gpc")
 
 
+def test_only_a_consent_that_holds_counts_as_one_whatever_else_allows() -> None:
+    def consented(*acts: Record, purpose: str = "partner_sharing") -> tuple[bool, bool]:
+        found = decide(RULES, Subject(ledgers=(acts,), residence="US-CA", age=30), purpose, at=us("2026-11-22"))
+        return found.allowed, found.consented
+
+    said = act("partner_sharing", "given", "2026-01-01", expires="2028-01-01")
+    assert consented(said) == consented(said._replace(status="renewed")) == (True, True)
+    assert consented() == consented(purpose="care") == (True, False)
+    assert consented(said._replace(expires_at=us("2026-11-22"))) == (False, False)
+    assert consented(said, act("partner_sharing", "withdrawn", "2026-02-01")) == (False, False)
+
+
 def test_e_a_californian_of_15_is_sold_by_their_own_consent_only() -> None:
     assert asked("partner_sharing", "2026-11-22", residence="US-CA", age=15) == (False, "minor_opt_in")
     assert asked("partner_sharing", "2026-11-22", act("partner_sharing", "given", "2026-01-01"), residence="US-CA", age=15)[0]

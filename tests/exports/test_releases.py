@@ -42,7 +42,10 @@ def consents(n: int) -> bool:
 
 
 def told() -> list[Sent]:
-    """Members who flew to IAH: half born in 1970, half in 1995; of each four one never said a word or took back what they said."""
+    """Members who flew to IAH: half born in 1970, half in 1995; of each four one never said a word or took back what they said.
+
+    Who never said a word lives in California, where silence lets data be sold (decide), and so do some of those who consented.
+    """
     bodies: list[tuple[str, dict[str, Any]]] = []
     for n in range(MEMBERS):
         number, name, born = f"CAN{n:05d}", f"CANARY{chr(65 + n)}", ("1970-01-02", "1995-01-02")[n % 2]
@@ -53,6 +56,7 @@ def told() -> list[Sent]:
             "birthDate": born,
             "residence": "US",
             "gender": "M",
+            **({"subdivision": "US-CA"} if n % 8 in (0, 7) else {}),
         }
         bodies.append(("loyalty", account(number, 1, **own) | {"tier": TIERS[n // 2 % 3]}))
         said = ["given"] if consents(n) else ["given", "withdrawn"] if n % 8 == 3 else []
@@ -111,7 +115,7 @@ def test_the_file_holds_who_consents_and_measures_as_the_report_says(job: Job, e
     with (folder / "data.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     consenting = [n for n in range(MEMBERS) if consents(n)]
-    assert said["export_rows"] == len(rows) == len(consenting)
+    assert said["export_rows"] == len(rows) == len(consenting)  # of the Californians those who said yes, not those who said nothing
     assert Counter(row["tier"] for row in rows) == Counter(TIERS[n // 2 % 3] for n in consenting)
     assert {row["age"]: row["route_region"] for row in rows} == dict.fromkeys(("55-59", "30-34"), "America/Chicago")
     assert pq.read_table(folder / "data.parquet").to_pylist() == rows

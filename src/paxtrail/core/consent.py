@@ -21,6 +21,8 @@ ANY = "any"
 """The channel of an act that is about all of them."""
 ALL = "all"
 """The purpose of an act that is about all of them: only ever to say no."""
+GIVEN = "given"
+"""The reason of a decision by a consent that holds."""
 CHANNELS = (ANY, "email", "sms", "phone", "push", "post", "messaging")
 SPEAKERS = ("subject", "guardian")
 GRANTS = frozenset({"given", "renewed"})
@@ -78,6 +80,11 @@ class Decision(NamedTuple):
     reason: str
     record_id: str | None
     rule: str
+
+    @property
+    def consented(self) -> bool:
+        """Whether it is allowed because the person said yes: silence is no consent, whatever a region's default allows."""
+        return self.allowed and self.reason == GIVEN
 
 
 def key(purpose: str, channel: str, status: str, by: str) -> str:
@@ -192,7 +199,7 @@ def _judged(act: Record, at: int) -> tuple[bool, str]:
         return False, act.status
     if act.expires_at is not None and at >= act.expires_at:
         return False, "expired"
-    return True, "given"
+    return True, GIVEN
 
 
 def _newest(one: Ledger, purpose: str, channel: str) -> Record | None:

@@ -31,7 +31,8 @@ def frequencies(
 ) -> DataFrame:
     """(the contract's released columns, travellers, consenting) of the contract's segment, decided and described at `at` (µs UTC).
 
-    `states`: rows of silver.states; `links`: token → customer_id. A traveller without a tier is no member, and not in the segment.
+    `states`: rows of silver.states; `links`: token → customer_id. A traveller without a tier is no member, and not in the segment;
+    `consenting` are those whose own consent holds, not those whom a region's default lets be shared.
     """
     held = (
         of_kinds(states, "profile")
@@ -42,9 +43,9 @@ def frequencies(
     who = _flown(states, links, tables).where(F.size("journeys") >= of.segment.flights_flown).join(held, "customer_id", "inner")
     names = list(of.released)
     found = who.select("held", F.col("journeys.arrival").alias("arrivals")).mapInArrow(
-        _described(of, rules, tables["profile"], at, opened), ", ".join(f"{name} string" for name in names) + ", allowed int"
+        _described(of, rules, tables["profile"], at, opened), ", ".join(f"{name} string" for name in names) + ", consented int"
     )
-    return found.groupBy(*names).agg(F.count(F.lit(1)).alias("travellers"), F.sum("allowed").alias("consenting"))
+    return found.groupBy(*names).agg(F.count(F.lit(1)).alias("travellers"), F.sum("consented").alias("consenting"))
 
 
 def _flown(states: DataFrame, links: DataFrame, tables: Mapping[str, AttributeTable]) -> DataFrame:
@@ -67,7 +68,7 @@ def _described(
     of: Contract, rules: Rules, table: AttributeTable, at: int, opened: Opened
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     names = of.released
-    schema = pa.schema([*((name, pa.string()) for name in names), ("allowed", pa.int32())])
+    schema = pa.schema([*((name, pa.string()) for name in names), ("consented", pa.int32())])
 
     def rows(batch: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         held = [{one["key"]: orjson.loads(one["state"]) for one in row["held"]} for row in batch]
@@ -78,9 +79,10 @@ def _described(
             if one.get("tier") is None:
                 continue
             subject = consent.subject(one, views.ledgers(states, table), values.get, at)
-            allowed = consent.decide(rules, subject, of.purpose, at=at).allowed
+            # Allowed is not enough: a region's default may let data be shared of who never said a word (domain rules §2.1).
+            consented = consent.decide(rules, subject, of.purpose, at=at).consented
             told = exports.described(one, row["arrivals"], values.get, at)
-            yield {**{name: told[name] for name in names}, "allowed": int(allowed)}
+            yield {**{name: told[name] for name in names}, "consented": int(consented)}
 
     def described(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
