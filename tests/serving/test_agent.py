@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from tests.serving.world import EMAIL, PASSPORT, Client, World, contact, said
+from tests.serving.world import EMAIL, PASSPORT, Client, World, contact
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 
@@ -56,15 +56,15 @@ async def test_a_single_match_is_shown_at_once_with_flight_and_bag(api: Client, 
     assert "WCHR" not in text
 
 
-async def part(api: Client) -> str:
+async def page(api: Client, rest: str = "") -> str:
     """The view of John as an agent reads it: its text, with every run of white space and every end of a block one space."""
-    text = (await api.http.get(f"/agent/customers/{api.world.customer()}")).text
+    text = (await api.http.get(f"/agent/customers/{api.world.customer()}{rest}")).text
     return " ".join(re.sub("<[^>]*>", "", re.sub("</(d[dt]|li|p|h[1-6])>", " ", text)).split())
 
 
 async def test_contacts_and_mood_are_said_in_words(api: Client, world: World) -> None:
     await signed_in(api)
-    text = await part(api)
+    text = await page(api)
     assert "The last with a text sounded negative (80 % sure), 2013-02-08 12:00 UTC." in text
     assert "2013-02-08 12:00 UTC chat about baggage, sounded negative (80 % sure), rated 1 of 5" in text
     assert "Of the last 1 with a text, 1 sounded negative." in text and "Trend" not in text
@@ -73,25 +73,16 @@ async def test_contacts_and_mood_are_said_in_words(api: Client, world: World) ->
     glad = [contact(name=f"C-8{hour}", at=f"2013-02-08T1{hour}:00:00Z", text="Wonderful crew, thank you!") for hour in range(3, 6)]
     cross = [contact(name=f"C-7{day}", at=f"2013-02-0{day}T12:00:00Z", text="I am very angry.") for day in (3, 4)]
     world.feed(*glad, *cross, contact(name="C-79", at="2013-02-08T16:00:00Z"))
-    text = await part(api)
+    text = await page(api)
     assert "The last with a text sounded positive" in text
     assert "Of the last 6 with a text, 3 sounded negative, 3 sounded positive. Trend: up (" in text
     assert "2013-02-08 16:00 UTC chat about baggage 2013-02-08 15:00 UTC chat about baggage, sounded positive" in text
 
 
-async def test_who_objects_to_profiling_has_contacts_without_a_mood(api: Client, world: World) -> None:
-    await signed_in(api)
-    world.feed(said({"purpose": "personalisation", "status": "objected"}))
-    text = await part(api)
-    assert "2013-02-08 12:00 UTC chat about baggage, rated 1 of 5" in text
-    assert "sounded" not in text
-    assert "Not shown:" in text and "sentiment (objection)" in text
-
-
 async def test_history_and_age_of_the_data_are_told(api: Client) -> None:
     await signed_in(api)
     await api.app.state.serving.freshness.refresh()
-    text = await part(api)
+    text = await page(api)
     assert "Flights booked 1 Flights flown 0" in text and "Bags checked 1 Bags mishandled 0" in text
     assert re.search(r"data \d+ s old", text)
     assert re.search(r"As of \d{4}-\d\d-\d\d \d\d:\d\d UTC\.", text)

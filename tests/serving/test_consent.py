@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.serving.world import SUBJECT, TAG, Client, World, account, app_search, said, texts
+from tests.serving.test_agent import FORM, page, signed_in
+from tests.serving.world import EMAIL, LEG_PATH, SUBJECT, TAG, Client, World, account, app_search, said, texts
 
 from paxtrail.adapters import configuration
 from paxtrail.core import consent
@@ -36,6 +37,13 @@ def speak(world: World, acts: list[dict[str, Any]]) -> None:
     world.feed(("loyalty", member | {"preferences": {"meal": "KSML"}}), *([said(*acts)] if acts else []))
 
 
+def refusal(state: str, purpose: str) -> str:
+    """Why nothing at all may leave."""
+    if purpose in WHOLE:
+        return ""
+    return "restricted" if state == "restriction" else "objection" if (state, purpose) == ("objection to analysis", "analysis") else ""
+
+
 async def ask(api: Client, world: World, path: str, role: str, purpose: str) -> dict[str, Any]:
     answer = await api.http.get(path, headers=world.headers(role, purpose, subject=SUBJECT))
     assert answer.status_code in (200, 403), answer.text
@@ -52,10 +60,7 @@ async def test_exactly_what_the_person_allows_leaves_for_each_role_and_purpose(a
     paths = {"profile": f"/v1/profiles/{customer}", "journey": f"/v1/journeys/{journey}", "bag": f"/v1/bags/{TAG}"}
     for role, purpose in PURPOSES:
         found = {name: await ask(api, world, path, role, purpose) for name, path in paths.items()}
-        refused = (
-            "restricted" if state == "restriction" else "objection" if (state, purpose) == ("objection to analysis", "analysis") else ""
-        )
-        if refused and purpose not in WHOLE:
+        if refused := refusal(state, purpose):
             for body in (found["profile"], found["journey"].get("journey"), found["bag"]):
                 if body:
                     assert [line["reason"] for line in body["withheld"]] == [refused], (role, purpose)
@@ -82,11 +87,94 @@ async def test_exactly_what_the_person_allows_leaves_for_each_role_and_purpose(a
             assert MOOD & set(contact) == (MOOD if profiling else set()), (role, purpose)
 
 
-async def test_a_read_that_skips_the_decision_would_be_noticed(api: Client, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+LISTED = {
+    "batch": {"supervisor", "dpo"},
+    "customers": {"supervisor", "operations"},
+    "timeline": {role for role in TABLE.roles if role != "source"},
+}
+
+
+@pytest.mark.parametrize("state", ["nothing", "objection to profiling", "objection to analysis", "restriction"])
+async def test_lists_and_timelines_of_bags_hold_what_the_person_allows(api: Client, world: World, state: str) -> None:
+    speak(world, ACTS[state])
+    customer = world.customer()
+    answered: set[tuple[str, str]] = set()
+    for role, purpose in PURPOSES:
+        refused = refusal(state, purpose)
+        body = {"ids": [customer], "identifiers": [{"namespace": "email", "value": EMAIL}]}
+        batch = await api.http.post("/v1/profiles/batch", json=body, headers=world.headers(role, purpose, subject=SUBJECT))
+        assert batch.status_code in (200, 403), batch.text
+        listed = await ask(api, world, f"{LEG_PATH}/customers", role, purpose)
+        timeline = await ask(api, world, f"/v1/bags/{TAG}/timeline", role, purpose)
+        profiles = []
+        if batch.status_code == 200:
+            answered.add(("batch", role))
+            for item in batch.json()["items"]:
+                assert [match["customer_id"] for match in item["matches"]] == ([] if refused else [customer]), (role, purpose)
+                assert item.get("problem") == ("not_found" if refused else None)
+                profiles += item["matches"]
+        if listed:
+            answered.add(("customers", role))
+            assert "BROWN" in set(texts(listed["items"]))
+            mine = [item for item in listed["items"] if item["customer_id"] == customer]
+            assert len(mine) == (0 if refused else 1), (role, purpose)
+            assert [(line["field"], line["reason"]) for line in listed.get("withheld", ())] == ([("items", refused)] if refused else [])
+            profiles += [item["profile"] for item in mine]
+        if timeline:
+            answered.add(("timeline", role))
+            assert [item["type"] for item in timeline["items"]] == ([] if refused else ["bag.sourced"]), (role, purpose)
+            assert [line["reason"] for line in timeline.get("withheld", ())] == ([refused] if refused else [])
+        profiling = state != "objection to profiling" or purpose in WHOLE
+        for profile in profiles:
+            assert PROFILING & set(profile["attributes"]) == (PROFILING if profiling else set()), (role, purpose)
+            assert MOOD & set(profile["attributes"]["contacts"][0]) == (MOOD if profiling else set()), (role, purpose)
+            reasons = {line["field"]: line["reason"] for line in profile.get("withheld", ())}
+            assert [reasons.get(name) for name in sorted(PROFILING)] == [None if profiling else "objection"] * len(PROFILING)
+    assert answered == {(route, role) for route, roles in LISTED.items() for role in roles}
+
+
+PAGE = {
+    "nothing": (("John, Smith", "sounded negative", "search performed"), ("Not shown",)),
+    "objection to profiling": (
+        ("John, Smith", "UA1545", "chat about baggage, rated 1 of 5", "Not shown:", "sentiment (objection)"),
+        ("sounded", "search performed"),
+    ),
+    "restriction": (
+        ("Not shown: everything (restricted)",),
+        ("Smith", "GOLD", EMAIL, "UA1545", "K7Q2ZP", TAG, "mobility", "sounded", "chat", "Flights booked", "received", "search performed"),
+    ),
+}
+
+
+@pytest.mark.parametrize("state", PAGE)
+async def test_the_page_for_agents_shows_what_the_person_allows(api: Client, world: World, state: str) -> None:
+    speak(world, ACTS[state])
+    await signed_in(api)
+    shown, hidden = PAGE[state]
+    for text in (await page(api), await page(api, "/part")):
+        assert [one for one in shown if one not in text] == []
+        assert [one for one in hidden if one in text] == []
+    for form in ("kind=pnr&value=K7Q2ZP&surname=Smith", f"kind=bag_tag&value={TAG}", "kind=loyalty&value=UA%7CAB123456"):
+        found = await api.http.post("/agent/search", content=form, headers=FORM)
+        assert found.status_code == (200 if state == "restriction" else 303)
+        assert ("No customers found" in found.text) == (state == "restriction")
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        test_exactly_what_the_person_allows_leaves_for_each_role_and_purpose,
+        test_lists_and_timelines_of_bags_hold_what_the_person_allows,
+        test_the_page_for_agents_shows_what_the_person_allows,
+    ],
+)
+async def test_a_read_that_skips_the_decision_would_be_noticed(
+    api: Client, world: World, monkeypatch: pytest.MonkeyPatch, read: Any
+) -> None:
     real = consent.decide
     monkeypatch.setattr(consent, "decide", lambda *given, **named: real(*given, **named)._replace(allowed=True))
     with pytest.raises((AssertionError, KeyError)):
-        await test_exactly_what_the_person_allows_leaves_for_each_role_and_purpose(api, world, "restriction")
+        await read(api, world, "restriction")
 
 
 def test_of_an_entry_only_the_members_that_profile_are_kept_back() -> None:

@@ -55,7 +55,8 @@ class Entities:
             await self._viewing.record(asked, sorted(owners) or (key,))
 
     async def customers(self, asked: Asked, leg: str, cursor: str | None, limit: int) -> dict[str, Any]:
-        """Customers of a flight with their journeys on it, by customer id."""
+        """Customers of a flight with their journeys on it, by customer id; left out, and said so, who may not be read: that they are on
+        the flight is about them too."""
         await self._viewing.documents.entity("flight", leg)
         of = f"customers/{leg}"
         place = ("", "") if cursor is None else paging.decode(of, cursor, str, str)
@@ -81,9 +82,12 @@ class Entities:
                 },
             }
             for row in page
+            if not permits[row["customer_id"]].refused
         ]
         await recorded
         body: dict[str, Any] = {"flight": leg, "items": items}
+        if refused := {line["reason"]: {**line, "field": "items"} for permit in permits.values() for line in permit.refused}:
+            body["withheld"] = [refused[reason] for reason in sorted(refused)]
         if len(found) > limit:
             body["next"] = paging.encode(of, page[-1]["customer_id"], page[-1]["journey"])
         return body

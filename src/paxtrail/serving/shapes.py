@@ -148,7 +148,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
             "items": _list(_object({"customer_id": _ID, "profile": {"type": ["object", "null"]}, "journey": {"type": "object"}})),
             **_MOMENT,
         },
-        {"next": _TEXT},
+        {"next": _TEXT, "withheld": _WITHHELD},
     ),
     "Collected": _object(
         _COLLECTED,
