@@ -127,6 +127,7 @@ async def test_the_360_view_has_live_flight_bags_orders_and_history(api: Client,
     assert journey["bags"][0]["key"] == TAG and journey["bags"][0]["custody"] == "accepted"
     assert body["orders"][0]["locator"] == "K7Q2ZP"
     assert body["journeys_total"] == 1
+    assert [body["history"][part]["flights_booked"] for part in ("up_to_cut", "since", "total")] == [0, 1, 1]
     world.feed(("flights", world.flight("2013-02-08T09:30:00Z", "2013-02-08T11:15:00Z")))
     again = (await api.get(path)).json()
     assert again["journeys"][0]["flights"][0]["departure_delay"] == 60
@@ -139,6 +140,7 @@ async def test_history_adds_what_closed_since_the_cut_once(api: Client, world: W
     world.feed(("flights", world.flight("2013-02-08T09:30:00Z", status="DX")))
     before = (await api.get(path)).json()["history"]
     assert [before[part]["flights_cancelled"] for part in ("up_to_cut", "since", "total")] == [0, 1, 1]
+    assert [before[part]["flights_booked"] for part in ("up_to_cut", "since", "total")] == [0, 1, 1]
     # The next publication concludes the journey: it is in the history then, and no longer added.
     key = world.journey(customer)
     outcome = f'{{"journey":"{key}","leg":"{LEG}","result":"flight_cancelled","by":"carrier","bags_checked":1,"bags_mishandled":0}}'

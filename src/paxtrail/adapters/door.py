@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -87,7 +88,7 @@ class Door:
     def _reject(self, position: Position, record: Record, why: Refusal) -> dict[str, Any]:
         day = datetime.fromtimestamp(record.arrival / 1e6, UTC).strftime("%Y-%m-%d")
         reject_id = hashlib.blake2b("\0".join(map(str, position)).encode(), digest_size=16).hexdigest()
-        raw = orjson.dumps({"headers": dict(record.headers), "body": b64encode(record.body).decode()})
+        raw = json.dumps({"headers": dict(record.headers), "body": b64encode(record.body).decode()}).encode()  # orjson takes no surrogates
         return {
             "reject_id": reject_id,
             "source": record.source,

@@ -50,7 +50,8 @@ class Sender:
         return sent
 
     def _hand_over(self, producer: Producer, record: Record, reports: list[Any], deadline: float) -> None:
-        headers: list[tuple[str, str | bytes | None]] = [(name, value.encode()) for name, value in record.headers.items()]
+        headers: list[tuple[str, str | bytes | None]] = []
+        headers += [(name, value.encode("utf-8", "surrogateescape")) for name, value in record.headers.items()]
         while True:
             try:
                 producer.produce(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -66,7 +66,7 @@ def _record(vault: Vault, row: dict[str, Any]) -> Record:
         key = vault.quarantine_key(row["day"])
     except KeyError:
         raise NotFound(f"the key of {row['day']} was deleted: its refused records can no longer be read") from None
-    raw = orjson.loads(open_bytes(key, row["reject_id"], row["record"]))
+    raw = json.loads(open_bytes(key, row["reject_id"], row["record"]))
     return Record(row["source"], raw["headers"], b64decode(raw["body"]), row["arrival_time"])
 
 

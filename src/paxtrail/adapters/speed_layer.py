@@ -81,7 +81,8 @@ def _received(batch: pa.RecordBatch) -> Iterator[tuple[Position, Record]]:
     columns = (batch.column(n).to_pylist() for n in ("topic", "partition", "offset", "headers", "value"))
     arrivals = batch.column("timestamp").cast(pa.int64()).to_pylist()
     for topic, partition, offset, headers, value, arrival in zip(*columns, arrivals, strict=True):
-        named = {h["key"].lower(): (h["value"] or b"").decode("utf-8", "replace") for h in headers or ()}
+        # Bytes that are no UTF-8 stand as halves of surrogate pairs: an attribute with them is refused, its record kept whole.
+        named = {h["key"].lower(): (h["value"] or b"").decode("utf-8", "surrogateescape") for h in headers or ()}
         yield Position(topic, partition, offset), Record(topic.removeprefix("raw."), named, value or b"", arrival)
 
 

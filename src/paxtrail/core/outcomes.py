@@ -142,9 +142,10 @@ def unite(histories: Iterable[Mapping[str, Json]]) -> dict[str, Json]:
     return _history_of(one for known in histories for one in known.get("journeys", {}).values())
 
 
-def totals(history: Mapping[str, Json]) -> dict[str, Json]:
-    """Only the sums of a history, as documents show them."""
-    return {name: value for name, value in history.items() if name != "journeys"}
+def totals(history: Mapping[str, Json], *, ahead: int = 0) -> dict[str, Json]:
+    """Only the sums of a history, as documents show them; `ahead`: journeys that are not over, which are booked and nothing else yet."""
+    sums = {name: value for name, value in history.items() if name != "journeys"}
+    return sums | {"flights_booked": sums["flights_booked"] + ahead} if ahead else sums
 
 
 def _summed(journeys: Mapping[str, Mapping[str, Json]]) -> dict[str, Json]:

@@ -11,7 +11,10 @@ Json = Any  # JSON-compatible value: dict with str keys, list, str, int, bool, N
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One message as received. `headers` have lower-case names; `arrival` is µs UTC (the broker's append time)."""
+    """One message as received; `arrival` is µs UTC (the broker's append time).
+
+    `headers` have lower-case names; bytes of a value that are no UTF-8 stand as surrogates (PEP 383), so that they can be given back.
+    """
 
     source: str
     headers: Mapping[str, str]

@@ -67,6 +67,7 @@ class Profiles:
         journeys.sort(key=_when, reverse=True)
         before = outcomes.unite(parts.histories)
         since = outcomes.history(j["outcome"] for j in journeys if j["outcome"] is not None and not parts.is_published(j["key"]))
+        ahead = sum(j["outcome"] is None for j in journeys)
         return {
             "customer_id": found[0],
             "version": found[1],
@@ -76,8 +77,8 @@ class Profiles:
             "orders": [viewing.shown("order", parts.settled["order", key], asked, eyes, permit) for key in parts.keys("order")],
             "history": {
                 "up_to_cut": outcomes.totals(before),
-                "since": outcomes.totals(since),
-                "total": outcomes.totals(outcomes.unite([before, since])),
+                "since": outcomes.totals(since, ahead=ahead),
+                "total": outcomes.totals(outcomes.unite([before, since]), ahead=ahead),
             },
         }
 
