@@ -22,8 +22,9 @@ with DAG(
     doc_md="""
 ### marts
 
-`./paxtrail marts build` on the newest published run. A red dbt test publishes nothing: analysts go on with the marts of before. The log
-names model and test; build again by clearing the task, or by hand with the same command.
+`./paxtrail marts build` on the newest published run, with the documentation that `./paxtrail marts docs --serve` shows. A red dbt test
+publishes nothing: analysts go on with the marts of before. The log names model and test; build again by clearing the task, or by hand with
+the same command.
 """,
 ) as dag:
     BashOperator(task_id="build", bash_command='"$PYSPARK_PYTHON" -m paxtrail.cli.main marts build', pool="batch", outlets=[MARTS])

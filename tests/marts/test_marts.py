@@ -202,6 +202,13 @@ def test_descriptions_of_the_models_stand_at_the_columns(world: World) -> None:
     assert bare == []
 
 
+def test_a_build_documents_every_mart_with_its_columns_as_they_are_and_who_uses_it(world: World) -> None:
+    page = marts.documentation(world.settings).read_text(encoding="utf-8")
+    # Once in the manifest, which the models declare, and once in the catalogue, which knows the tables.
+    assert {mart: page.count(f'"unique_id": "model.paxtrail.{mart}"') >= 2 for mart in KEYS} == dict.fromkeys(KEYS, True)
+    assert "exposure.paxtrail.questions_in_sql" in page
+
+
 def plant_status(world: World, path: str) -> Callable[[], object]:
     """A flight with a status that does not exist; gives back how to take it away."""
     spark = world.story.lane.spark
@@ -224,10 +231,12 @@ def test_a_red_check_publishes_nothing(world: World) -> None:
         take_away()
 
 
-def test_built_twice_at_one_cut_the_rows_are_the_same(world: World) -> None:
+def test_built_twice_at_one_cut_the_rows_are_the_same_and_documented_anew(world: World) -> None:
     before = world.all_rows()
+    marts.documentation(world.settings).unlink()
     world.build()
     assert world.all_rows() == before
+    assert marts.documentation(world.settings).exists()
 
 
 def test_every_event_type_has_a_model_of_its_own_that_says_nothing_personal() -> None:

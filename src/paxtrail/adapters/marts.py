@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import psycopg
 
-from paxtrail.adapters import catalog, configuration, lake, marts_publication, postgres, silver
+from paxtrail.adapters import catalog, configuration, drafts, lake, marts_publication, postgres, silver
 from paxtrail.adapters.silver import Job
 from paxtrail.adapters.silver_documents import render
 from paxtrail.adapters.spark import catalogued
@@ -32,6 +32,8 @@ _READ = (EVENTS, DOCUMENTS, STATES, LINKS, RELATIONS)
 def build(settings: Settings, run_id: str | None = None, *, full: bool = False) -> dict[str, Any]:
     """Counts of a build: documents, models and tests that ran, rows published by mart. Running it again changes nothing.
 
+    The documentation is made of what was published, by the same build.
+
     `run_id`: the batch run whose cut the marts show (default: the newest that was published). `full`: from all of silver, and with the
     models' unit tests: for when a model has changed. A test that fails raises ChecksFailed, and what was published before stays.
     """
@@ -41,6 +43,7 @@ def build(settings: Settings, run_id: str | None = None, *, full: bool = False) 
         fresh = {str(result.status) for result in _dbt(job, "source", "freshness")}
         counts = Counter(result.node.resource_type for result in done)
         published = marts_publication.publish(settings, job.cut, _manifest(settings))
+        _document(job)
     return {
         "run": job.cut.run_id,
         "epoch": job.cut.epoch,
@@ -52,11 +55,25 @@ def build(settings: Settings, run_id: str | None = None, *, full: bool = False) 
     }
 
 
-def document(settings: Settings, run_id: str | None = None) -> Path:
-    """The marts' documentation as one static page, from the models and what the catalogue says of them."""
-    with _opened(settings, run_id) as job:
-        _dbt(job, "docs", "generate", "--static")
-    return _target(settings) / "static_index.html"
+def documentation(settings: Settings) -> Path:
+    """The marts' documentation as the last build left it: one page, alone in its folder, that any server of files can show."""
+    page = _page(settings)
+    if not page.exists():
+        raise NotFound("no marts were built yet, so nothing is documented: paxtrail marts build")
+    return page
+
+
+def _page(settings: Settings) -> Path:
+    return settings.home / "dbt" / "docs" / "index.html"
+
+
+def _document(job: Job) -> None:
+    """Makes the page, from the models and what the catalogue says of their tables; until it is whole the one before stays."""
+    # The build has compiled and tested the models: once is enough.
+    _dbt(job, "docs", "generate", "--static", "--no-compile", undone="the marts are published, their documentation stays as it was")
+    page = _page(job.settings)
+    page.parent.mkdir(parents=True, exist_ok=True)
+    drafts.replace(page, (_target(job.settings) / "static_index.html").read_bytes())
 
 
 @contextmanager
@@ -105,8 +122,8 @@ def _personal(fact: Field) -> bool:
     return fact.personal or any(map(_personal, fact.fields.values()))
 
 
-def _dbt(job: Job, *command: str) -> Sequence[Any]:
-    """Results of a dbt command, run in the job's session; raises ChecksFailed naming what failed."""
+def _dbt(job: Job, *command: str, undone: str = "nothing was published") -> Sequence[Any]:
+    """Results of a dbt command, run in the job's session; raises ChecksFailed naming what failed and what is not done therefore."""
     from dbt.cli.main import dbtRunner
 
     settings = job.settings
@@ -126,5 +143,5 @@ def _dbt(job: Job, *command: str) -> Sequence[Any]:
     found: Sequence[Any] = getattr(result.result, "results", ())
     if not result.success:
         failed = sorted(f"{one.node.name}: {one.status}" for one in found if one.status in ("fail", "error", "runtime error"))
-        raise ChecksFailed(f"nothing was published. dbt {command[0]}: {', '.join(failed)}; see {settings.logs / 'dbt' / 'dbt.log'}")
+        raise ChecksFailed(f"{undone}. dbt {command[0]}: {', '.join(failed)}; see {settings.logs / 'dbt' / 'dbt.log'}")
     return found

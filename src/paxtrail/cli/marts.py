@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
 import click
 import orjson
 
+from paxtrail.errors import ConfigurationError
 from paxtrail.settings import Settings
 
 _run = click.option("--run", "run_id", help="Id of the batch run whose cut they show (default: the newest that was published).")
@@ -31,13 +37,29 @@ def build(run_id: str | None, full: bool) -> None:
 
 
 @marts.command()
-@_run
-def docs(run_id: str | None) -> None:
-    """Write the marts' documentation as one static page: models, columns, tests, where each comes from and who uses it.
+@click.option("--serve", "served", is_flag=True, help="Show it to browsers of this machine, until Ctrl-C.")
+@click.option("--port", type=click.IntRange(0, 65535), default=15480, show_default=True, help="Where to serve; 0 takes a free one.")
+def docs(served: bool, port: int) -> None:
+    """Where the marts' documentation is, as the last build made it: models, columns, tests, where each comes from and who uses it.
 
     \b
     Example: paxtrail marts docs
+    Example: paxtrail marts docs --serve
     """
-    from paxtrail.adapters.marts import document
+    from paxtrail.adapters.marts import documentation
 
-    click.echo(f"wrote {document(Settings.load(), run_id)}")
+    page = documentation(Settings.load())
+    if not served:
+        click.echo(page)
+        return
+    with _server(page.parent, port) as server, suppress(KeyboardInterrupt):
+        click.echo(f"http://127.0.0.1:{server.server_port}/ until Ctrl-C")
+        server.serve_forever()
+
+
+def _server(folder: Path, port: int) -> ThreadingHTTPServer:
+    """Shows the files of a folder on the loopback address."""
+    try:
+        return ThreadingHTTPServer(("127.0.0.1", port), partial(SimpleHTTPRequestHandler, directory=str(folder)))
+    except OSError as error:
+        raise ConfigurationError(f"port {port} cannot be used ({error.strerror}): choose another with --port") from error
