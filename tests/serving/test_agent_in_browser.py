@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import pytest
@@ -20,8 +21,8 @@ from paxtrail.stack.processes import running
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
-@pytest.fixture
-def page(world: World) -> Iterator[Page]:
+@contextmanager
+def opened(world: World, **environment: str) -> Iterator[Page]:
     """A page at the sign-in of an API that runs as in production."""
     settings = world.settings
     address = f"http://127.0.0.1:{settings.api.port}"
@@ -34,12 +35,18 @@ def page(world: World) -> Iterator[Page]:
 
     command = [sys.executable, str(ROOT / "api" / "main.py")]
     with (
-        running(command, problem, log=settings.logs / "api.log", environment=places.environment(settings)),
+        running(command, problem, log=settings.logs / "api.log", environment={**places.environment(settings), **environment}),
         chromium() as browser,
     ):
         page = browser.new_page(base_url=address)
         page.goto("/agent")
         yield page
+
+
+@pytest.fixture
+def page(world: World) -> Iterator[Page]:
+    with opened(world) as found:
+        yield found
 
 
 def _no_violations(page: Page) -> None:
@@ -114,6 +121,15 @@ def test_every_page_is_accessible_by_day_and_by_night(page: Page, world: World) 
     expect(page.get_by_text("mishandled", exact=True)).to_be_visible()
     expect(page.locator("[data-sentiment]")).to_contain_text("negative")
     _no_violations(page)
+
+
+def test_a_page_left_open_goes_to_signing_in_when_its_session_has_ended(world: World) -> None:
+    with opened(world, PAXTRAIL_API__CHANGES_S="0") as page:
+        _sign_in(page, world)
+        _find(page, "K7Q2ZP", "Smith")
+        expect(page.get_by_role("heading", name="John, Smith")).to_be_visible()
+        page.context.clear_cookies()
+        expect(page.get_by_role("heading", name="Sign in")).to_be_visible(timeout=30_000)
 
 
 def test_a_page_of_a_signed_out_agent_says_so(page: Page) -> None:
