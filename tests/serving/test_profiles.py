@@ -145,6 +145,8 @@ async def test_history_adds_what_closed_since_the_cut_once(api: Client, world: W
     key = world.journey(customer)
     outcome = f'{{"journey":"{key}","leg":"{LEG}","result":"flight_cancelled","by":"carrier","bags_checked":1,"bags_mishandled":0}}'
     world.sql("insert into states values ('outcome', %s, 0, '', %s)", key, outcome)
+    between = (await api.get(path)).json()["history"]  # a range of outcomes is published before the one of histories
+    assert [between[part]["flights_cancelled"] for part in ("up_to_cut", "since", "total")] == [0, 1, 1]
     world.sql("insert into states values ('history', %s, 0, '', %s)", customer, f'{{"journeys":{{"{key}":{outcome}}}}}')
     world.sql("update versions set version = nextval('version_seq') where entity = 'customer' and key = %s", customer)
     body = (await api.get(path)).json()

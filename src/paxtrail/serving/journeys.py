@@ -44,10 +44,6 @@ class Parts:
     def _of(self, journey: str, entity: str) -> list[Found]:
         return [self.settled[entity, key] for key in sorted(self._parts.get((journey, entity), ())) if (entity, key) in self.settled]
 
-    def is_published(self, key: str) -> bool:
-        """Whether the last publication concluded the journey: then the history up to the cut has it."""
-        return key in self._concluded
-
     def _outcome(self, key: str, as_of: int) -> Json:
         """What became of a journey: as published, else by now; None while open."""
         if (concluded := self._concluded.get(key)) is not None:

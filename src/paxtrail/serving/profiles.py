@@ -66,7 +66,9 @@ class Profiles:
         journeys = [parts.journey(key, asked, eyes, permit, viewing) for key in parts.keys("journey")]
         journeys.sort(key=_when, reverse=True)
         before = outcomes.unite(parts.histories)
-        since = outcomes.history(j["outcome"] for j in journeys if j["outcome"] is not None and not parts.is_published(j["key"]))
+        # By what the history holds, not by what is concluded: a publication commits outcomes and histories one range after the other.
+        counted = before["journeys"]
+        since = outcomes.history(j["outcome"] for j in journeys if j["outcome"] is not None and j["key"] not in counted)
         ahead = sum(j["outcome"] is None for j in journeys)
         return {
             "customer_id": found[0],
