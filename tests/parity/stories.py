@@ -12,7 +12,7 @@ import psycopg
 from tests.lane import Lane, Sent
 from tests.parity.truth import Truth
 
-from paxtrail.adapters import batch, lanes, speed_layer
+from paxtrail.adapters import batch, lake, lanes, speed_layer
 from paxtrail.adapters.cuts import cut_of
 from paxtrail.adapters.kafka import Ranges, raw_topics
 from paxtrail.adapters.postgres import dsn
@@ -21,12 +21,15 @@ from paxtrail.settings import Settings
 from paxtrail.simulator.noise import Noise
 from paxtrail.simulator.simulation import Simulation
 from paxtrail.simulator.world import Options
+from paxtrail.tables.silver import EDGES, LINKS, RELATIONS, STATES
 
 if TYPE_CHECKING:
     import pytest
     from pyspark.sql import SparkSession
 
 State = dict[str, Any]
+END = 1_800_000_000_000_000
+"""When the messages of a history end, µs UTC."""
 NOISE = Noise(duplicates=0.1, conflicts=0.03, disorder=0.3, late=0.1, broken=0.05)
 
 
@@ -36,7 +39,7 @@ class Crash(Exception):
 
 def history(seed: int, *, flights: int = 2) -> list[Sent]:
     """A small world's messages in a random order, duplicates, conflicts, late and broken ones among them."""
-    options = Options(end_us=1_800_000_000_000_000, seed=seed, limit=flights, passengers=3, history_days=3)
+    options = Options(end_us=END, seed=seed, limit=flights, passengers=3, history_days=3)
     sent = [Sent(m.source, dict(m.headers), m.body, m.at_us) for m in Simulation(options, NOISE).messages()]
     Random(seed).shuffle(sent)
     return sent
@@ -134,16 +137,16 @@ class Story:
                 lane.run(ranges)
         return ranges
 
-    def run_batch(self, *, full: bool, publish: bool = True) -> dict[str, Any]:
+    def run_batch(self, *, full: bool, publish: bool = True, cut_time: int | None = None) -> dict[str, Any]:
         """A cut and a batch run; its publication's counts."""
         run_id = f"run-{len(self.runs)}"
-        self.make(run_id, full=full)
+        self.make(run_id, full=full, cut_time=cut_time)
         return self.publish(run_id) if publish else {}
 
-    def make(self, run_id: str, *, full: bool = False) -> Job:
+    def make(self, run_id: str, *, full: bool = False, cut_time: int | None = None) -> Job:
         """A cut and a batch run that has asked no gate and published nothing."""
         self.runs.append(run_id)
-        batch.cut_open(self.settings, run_id)
+        batch.cut_open(self.settings, run_id, cut_time=cut_time)
         job = Job(self.settings, self.spark, self.serving, cut_of(self.serving, run_id))
         batch.make(job, full=full)
         return job
@@ -153,6 +156,15 @@ class Story:
         counts = batch.publish(self.settings, run_id)
         self.versions_grew()
         return counts
+
+    def silver(self) -> dict[str, set[tuple[Any, ...]]]:
+        """What the batch layer holds of everybody, without the epoch that last wrote it."""
+        found: dict[str, set[tuple[Any, ...]]] = {}
+        for table in (STATES, EDGES, LINKS, RELATIONS):
+            columns = [name for name in table.names if name != "epoch"]
+            rows = lake.opened(table, self.settings).to_pyarrow_table(columns=columns).to_pylist()
+            found[table.name] = {tuple(row.values()) for row in rows}
+        return found
 
     def serving_as_owner(self) -> psycopg.Connection[Any]:
         return psycopg.connect(dsn(self.settings, "serving", "postgres"))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from pyspark.sql import SparkSession
-from tests.parity.stories import Crash, Story, history
+from tests.parity.stories import END, Crash, Story, history
 
 from paxtrail.adapters import serving_store, speed_layer, spread
 from paxtrail.settings import Settings
@@ -19,51 +22,113 @@ def settings_with(settings: Settings, spread_above: int) -> Settings:
 
 
 @pytest.fixture
-def story(clean_postgres: Settings, spark: SparkSession) -> Iterator[Story]:
-    told = Story(settings_with(clean_postgres, ALL_HERE), spark, seed=1)
+def seed() -> int:
+    """Seed of the history and of how it is told, where the test has none of its own."""
+    return 1
+
+
+@pytest.fixture
+def story(clean_postgres: Settings, spark: SparkSession, seed: int) -> Iterator[Story]:
+    told = Story(settings_with(clean_postgres, ALL_HERE), spark, seed=seed)
     yield told
     told.close()
 
 
-@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.proof) for seed in range(2, 8))])
+SEEDS = [1, *(pytest.param(seed, marks=pytest.mark.proof) for seed in range(2, 8))]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_any_order_and_pieces_give_the_state_of_one_fold(story: Story, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     told = history(seed)
-    third = len(told) // 3
-    story.tell(told[:third])
-    story.crash(told[third : third + 20], "before_append", monkeypatch)
-    story.crash(told[third + 20 : third + 40], "after_append", monkeypatch)
-    story.crash(told[third + 40 : third + 60], "after_commit", monkeypatch)
+    first = story.random.randrange(len(told) // 5, len(told) // 2)
+    second = story.random.randrange(first + 30, len(told) - 10)
+    story.tell(told[:first])
+    story.crash(told[first : first + 10], "before_append", monkeypatch)
+    story.crash(told[first + 10 : first + 20], "after_append", monkeypatch)
+    story.crash(told[first + 20 : first + 30], "after_commit", monkeypatch)
     assert story.run_batch(full=True)["drifted"] == 0
-    story.tell(told[third + 60 : 2 * third])
+    story.tell(told[first + 30 : second])
     story.truth.check()
-    story.crash(told[2 * third : 2 * third + 20], "after_append", monkeypatch, lose_checkpoint=True)
+    story.crash(told[second : second + 10], "after_append", monkeypatch, lose_checkpoint=True)
     story.run_batch(full=False, publish=False)  # its publication comes late, after the stream went on
-    story.tell(told[2 * third + 20 :])
+    story.tell(told[second + 10 :])
     story.truth.check()
     assert story.publish("run-1")["drifted"] == 0
     assert story.publish("run-0")["drifted"] == 0, "an older run published again must do nothing"
     story.truth.check()
-    assert story.run_batch(full=False)["drifted"] == 0
+    assert story.run_batch(full=False, cut_time=END)["drifted"] == 0
     assert story.publish("run-2")["published"] == 0, "published twice does nothing"
     story.truth.check()
+    incremental = story.silver()
+    again = story.run_batch(full=True, cut_time=END)
+    assert (again["drifted"], again["healed"]) == (0, 0)
+    assert story.silver() == incremental
 
 
-def test_parts_in_the_executors_give_the_same(clean_postgres: Settings, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    story = Story(settings_with(clean_postgres, ALL_SPREAD), spark, seed=3)
+@pytest.mark.parametrize("seed", [3, *SEEDS[1:]])
+def test_parts_in_the_executors_give_the_same(
+    clean_postgres: Settings, spark: SparkSession, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    story = Story(settings_with(clean_postgres, ALL_SPREAD), spark, seed=seed)
     try:
-        told = history(3, flights=1)
-        half = len(told) // 2
-        story.lane.batch(told[:half])
+        told = history(seed, flights=1)
+        cut = story.random.randrange(len(told) // 4, len(told) // 2)
+        story.tell(told[:cut])
         assert story.run_batch(full=True)["drifted"] == 0
         with monkeypatch.context() as patch:
+            patch.setattr(spread, "ROWS_PER_PART", 4)
+            patch.setattr(spread, "_writer", _of_even_parts(spread._writer))
             patch.setattr(spread, "end", _dies)
-            ranges = story.lane.send(told[half:])
             with pytest.raises(Crash):
-                story.lane.run(ranges)
+                story.lane.batch(told[cut : cut + 15])
+        assert parts(story) == {0, 2, 4}
+        story.lane.restart()  # it would make two parts of them by now, and goes on with the four it began
+        assert parts(story) == {-1, 0, 1, 2, 3, 4}
+        story.truth.check()
+        last = story.random.randrange(cut + 15, len(told) - 5)
+        story.tell(told[cut + 15 : last])
+        with monkeypatch.context() as patch:
+            patch.setattr(spread, "end", _dies)
+            with pytest.raises(Crash):
+                story.lane.batch(told[last:])
         story.lane.settings = settings_with(clean_postgres, ALL_HERE)  # the threshold changed while it was down
         story.lane.restart()
         story.truth.check()
         assert story.run_batch(full=False)["drifted"] == 0
+        story.truth.check()
+    finally:
+        story.close()
+
+
+def _of_even_parts(writer: Callable[..., Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]]) -> Callable[..., Any]:
+    """As if the executors that had the odd parts had died."""
+
+    def made(*args: Any) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+        write = writer(*args)
+
+        def some(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            return write(batch.filter(pc.equal(pc.bit_wise_and(batch["part"], 1), 0)) for batch in batches)
+
+        return some
+
+    return made
+
+
+def parts(story: Story) -> set[int]:
+    """Parts of the newest micro-batch that are committed."""
+    return {part for (part,) in story.truth.sql("select part from stream_commit where seq = (select max(seq) from seqs)")}
+
+
+@pytest.mark.parametrize("threshold", [ALL_HERE, ALL_SPREAD])
+def test_a_micro_batch_whose_records_do_not_add_up_does_not_commit(clean_postgres: Settings, spark: SparkSession, threshold: int) -> None:
+    story = Story(settings_with(clean_postgres, threshold), spark, seed=8)
+    try:
+        ranges = story.lane.send(history(8, flights=1)[:20])
+        with pytest.raises(AssertionError, match="20 records in its offset ranges"):
+            story.lane.layer.process(story.lane.frame(ranges).where("offset > 0"), 1, ranges)
+        assert [story.truth.sql(f"select count(*) from {table}") for table in ("stream_commit", "ledger", "states")] == [[(0,)]] * 3
+        assert story.truth.bronze_ids() == []
+        story.lane.run(ranges)
         story.truth.check()
     finally:
         story.close()
