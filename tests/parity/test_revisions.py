@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
+from click.testing import CliRunner
 from pyspark.sql import SparkSession
 from tests.lane import Sent, cloud_event
 from tests.parity.stories import Story, history
 from tests.serving.world import account, passenger, reservation
 
-from paxtrail.adapters import batch, configuration, keyring
+from paxtrail.adapters import batch, lake, reprocessing
 from paxtrail.adapters.cuts import cut_of
-from paxtrail.adapters.postgres import dsn
-from paxtrail.adapters.reprocessing import Reprocessing
 from paxtrail.adapters.silver import Job
-from paxtrail.adapters.vault import Vault
+from paxtrail.cli.main import main
 from paxtrail.core import decoding, identity, outcomes, views
 from paxtrail.core.records import Draft, Entity, Envelope, Identifier, Relation
 from paxtrail.core.sources import Decoder, decoder
 from paxtrail.settings import Settings
+from paxtrail.stack.places import environment
 from paxtrail.tables.contracts import Table
 from paxtrail.tables.silver import EDGES, LINKS, RELATIONS
 
@@ -53,10 +53,22 @@ def _with_better_tier(draft: Draft) -> Draft:
     return replace(draft, facts=draft.facts | {"tier": f"{tier}!"}) if tier else draft
 
 
-def reprocess(story: Story, source: str, **wanted: Any) -> dict[str, int]:
-    with closing(Vault(dsn(story.settings, "vault", "stream"), keyring.load(story.settings))) as vault:
-        work = Reprocessing(story.settings, story.lane.spark, story.serving, vault, configuration.schemas(story.settings.conf))
-        return work.run(source, **wanted)
+def reprocess(story: Story, source: str) -> dict[str, int]:
+    """What `paxtrail reprocess` prints, run with the session of the tests."""
+
+    @contextmanager
+    def session(settings: Settings, _: str) -> Iterator[SparkSession]:
+        with lake.batch_locked(settings):
+            yield story.spark
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment(story.settings).items():
+            patch.setenv(name, value)
+        patch.setattr(reprocessing, "batch_session", session)
+        result = CliRunner().invoke(main, ["reprocess", "--source", source])
+    assert result.exit_code == 0, result.output
+    counts: dict[str, int] = json.loads(result.stdout)
+    return counts
 
 
 def test_what_a_faulty_decoder_wrote_heals_at_the_next_cut(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -85,14 +88,37 @@ def test_the_command_runs_from_any_folder_and_through_a_link(tmp_path: Path) -> 
     assert done.stdout.startswith("paxtrail, version"), done.stderr
 
 
-def test_every_command_loads_and_shows_an_example(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _leaves(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+    """The command itself, or those of a group at any depth, by what is typed."""
+    if isinstance(command, click.Group):
+        for sub, inner in command.commands.items():
+            yield from _leaves(f"{name} {sub}", inner)
+    else:
+        yield name, command
+
+
+def test_every_command_loads_and_shows_examples_that_it_understands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PAXTRAIL_HOME", str(tmp_path))
-    for name in main.list_commands(None):  # type: ignore[arg-type]  # needs no context
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tests").symlink_to(ROOT / "tests")
+    for file in ("movements.xml", "accounts.jsonl", "tweets.csv"):  # what examples name and a user has
+        (tmp_path / file).touch()
+    codes = set(re.findall(r'Refusal\(\s*"([a-z_]+)"', "".join(file.read_text() for file in (ROOT / "src/paxtrail/core").rglob("*.py"))))
+    for name in COMMANDS:
         shown = CliRunner().invoke(main, [name, "--help"])
         assert shown.exit_code == 0, name
         assert "Usage:" in shown.output
-        if not isinstance(main.get_command(None, name), click.Group):  # type: ignore[arg-type]  # needs no context
-            assert "Example: " in shown.output, name
+        command = main.get_command(None, name)  # type: ignore[arg-type]  # needs no context
+        assert command is not None
+        for typed, leaf in _leaves(name, command):
+            examples = re.findall(r"Example: (.+)", leaf.help or "")
+            assert examples, typed
+            for example in examples:
+                _, found, arguments = example.partition(" && ")[0].partition(typed)
+                assert found, f"{typed}: {example}"
+                if "$(" not in example:
+                    given = leaf.make_context(typed, shlex.split(arguments)).params  # a usage error fails the test
+                    assert given.get("code") in (None, *codes), example
 
 
 def test_commands_are_not_imported_before_they_run() -> None:

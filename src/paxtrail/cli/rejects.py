@@ -26,7 +26,7 @@ def list_(source: str | None, code: str | None, day: str | None, limit: int) -> 
     """One line of JSON per refused record, newest first; no personal values.
 
     \b
-    Example: paxtrail rejects list --source baggage --code no_end
+    Example: paxtrail rejects list --source baggage --code truncated
     """
     for reject in store.rejects(Settings.load(), source=source, code=code, day=day)[:limit]:
         click.echo(json.dumps(_shown(reject)))
