@@ -1,4 +1,4 @@
-"""kill -9 under load: the stream driver at random and between append and commit, the batch run and its publication."""
+"""kill -9 under load: the stream driver at random and between append and commit, the batch run in its fold and in its publication."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from random import Random
 from threading import Thread
 from typing import cast
@@ -20,6 +20,8 @@ from confluent_kafka import Consumer, TopicPartition
 from tests.lane import Sent
 from tests.parity.truth import Truth
 
+from paxtrail.adapters import silver
+from paxtrail.adapters.batch import differences
 from paxtrail.adapters.kafka import raw_topics
 from paxtrail.adapters.postgres import dsn
 from paxtrail.settings import ROOT, Settings
@@ -29,6 +31,7 @@ from paxtrail.simulator.replay import producer, replay
 from paxtrail.simulator.simulation import Simulation
 from paxtrail.simulator.world import Options
 from paxtrail.stack.places import environment
+from paxtrail.tables.silver import STATES
 
 RATE = 60
 PATIENCE_S = 240
@@ -140,15 +143,27 @@ def test_killed_streams_and_batches_leave_exact_counts(world: Settings, stream: 
             time.sleep(random.uniform(0.2, quarter / RATE))  # anywhere within a micro-batch: the place is the point of the test
             stream.kill()
     stream.start()
+    truth = Truth(world, {})
     with load(world, messages[3 * quarter :]):
-        batch = start_batch(world, "killed")
-        time.sleep(random.uniform(5, 25))
-        batch.kill()
-        batch.wait()
+        # In the fold: Delta has the states, PostgreSQL does not have the run.
+        with waiting(world, "lock table batch_runs in share mode") as waits:
+            kill_once(start(world, "batch", "run", "--run", "killed"), waits)
+        [(epoch,)] = truth.sql("select epoch from cuts where run_id = 'killed'")
+        assert silver.done(STATES, world) == epoch
+        assert truth.sql("select run_id from batch_runs") == []
+        # In the publication: bags and flights are published, journeys and what comes after them are not.
+        ranges = "insert into publications select 'journey/' || bits || '/0', 0 from generate_series(0, 16) bits"
+        with waiting(world, ranges) as waits:
+            kill_once(start(world, "batch", "run", "--run", "killed"), waits)
+        published = {entity for (entity,) in truth.sql("select distinct entity from publication_counts")}
+        assert {"bag", "flight"} <= published and not published & {"journey", "order", "profile", "outcome", "history"}
     await_(lambda: received(world) >= already + len(messages), "every message in the ledger")
-    assert start_batch(world, "killed").wait(PATIENCE_S) == 0, "a killed run goes on where it was and drifts nothing"
-
-    Truth(world, sent_to(world)).check()
+    truth.log = sent_to(world)
+    truth.check()  # half is published, and nothing is mixed
+    assert start(world, "publish", "--run", "killed").wait(PATIENCE_S) == 0, "a killed publication goes on where it was and drifts nothing"
+    truth.check()
+    counts = differences(world, "killed")
+    assert counts["drifted"] == 0 and counts["by"].keys() > published
     assert stream.starts == 4
 
 
@@ -161,7 +176,31 @@ def load(settings: Settings, messages: list[Message]) -> Iterator[None]:
     thread.join()
 
 
-def start_batch(settings: Settings, run_id: str) -> subprocess.Popen[bytes]:
+@contextmanager
+def waiting(settings: Settings, statement: str) -> Iterator[Callable[[], bool]]:
+    """Holds what the statement locks; whether the batch layer waits for it."""
+    address = dsn(settings, "serving", "postgres")
+    asked = "select count(*) from pg_stat_activity where usename = 'batch' and %s = any(pg_blocking_pids(pid))"
+    with psycopg.connect(address) as holder, psycopg.connect(address, autocommit=True) as looking:
+        holder.execute(statement.encode())
+        yield lambda: looking.execute(asked, (holder.info.backend_pid,)).fetchone() != (0,)
+        holder.rollback()
+
+
+def start(settings: Settings, *arguments: str) -> subprocess.Popen[bytes]:
+    """A command of the platform, in a process group with the JVM it starts."""
     with (settings.logs / "batch.log").open("ab") as log:
-        command = [sys.executable, "-m", "paxtrail.cli.main", "batch", "run", "--run", run_id]
-        return subprocess.Popen(command, env={**os.environ, **environment(settings)}, stdout=log, stderr=log)
+        command = [sys.executable, "-m", "paxtrail.cli.main", *arguments]
+        env = {**os.environ, **environment(settings)}
+        return subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
+
+
+def kill_once(process: subprocess.Popen[bytes], there: Callable[[], bool]) -> None:
+    """SIGKILL to the process and its JVM when it is `there`; fails if it ends before."""
+    try:
+        await_(lambda: there() or process.poll() is not None, "the place to die at")
+        assert process.poll() is None, "it ended before it got there"
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import orjson
 import psycopg
 import pytest
 from pyspark.sql import SparkSession
@@ -69,6 +70,16 @@ class World:
     def versions(self) -> dict[tuple[str, str], int]:
         rows = self.serving.execute("SELECT entity, key, version FROM versions").fetchall()
         return {(entity, key): version for entity, key, version in rows}
+
+    def told(self) -> list[tuple[str, int, list[str], int]]:
+        """What the outbox has for out.profiles since it was last asked: customer, seq, types, version; its key is the customer."""
+        with psycopg.connect(dsn(self.settings, "serving", "relay")) as connection:
+            rows = connection.execute(
+                "WITH gone AS (DELETE FROM outbox RETURNING *) SELECT topic, key, payload FROM gone ORDER BY id"
+            ).fetchall()
+        told = [(orjson.loads(payload), topic, key) for topic, key, payload in rows]
+        assert all((topic, key) == ("out.profiles", payload["id"]) for payload, topic, key in told)
+        return [(payload["id"], payload["seq"], payload["types"], payload["version"]) for payload, _, _ in told]
 
     def rebuild(self) -> dict[str, Any]:
         """The serving store is lost, and a new one is filled from Delta and the vault; the publication's counts."""
@@ -157,16 +168,26 @@ def test_full_and_incremental_runs_make_the_same_states(world: World) -> None:
 
 
 def test_an_old_duplicate_is_counted_twice_until_the_next_cut_heals_it(world: World) -> None:
-    record = world.events.record(("flight", "f1"), events=2)
-    world.write(record)
+    record = world.events.person(("loyalty", "t1"), ("passenger", "t2"), events=2)
+    other = world.events.person(("loyalty", "t3"), type_="beta.told")
+    world.write(record, other)
+    first = world.versions()
+    assert sorted(world.told()) == [
+        ("t1", 1, ["alpha.said"], first["customer", "t1"]),
+        ("t3", 1, ["beta.told"], first["customer", "t3"]),
+    ], "each customer that changed is told of once, whatever number of events and identifiers"
     assert world.run("a")["drifted"] == 0
+    assert world.told() == [], "a publication that changes nothing tells nobody"
     world.lane.write(world.events.again(record))
     assert world.served() != world.expected()
     before = world.versions()
+    assert world.told() == [("t1", 2, ["alpha.said"], before["customer", "t1"])]
     counts = world.run("b")
     assert (counts["events"]["dropped"], counts["healed"], counts["drifted"]) == (2, 1, 0)
     assert world.served() == world.expected()
-    assert world.versions()["flight", "f1"] > before["flight", "f1"]
+    after = world.versions()
+    assert after["customer", "t1"] > before["customer", "t1"] > first["customer", "t1"]
+    assert world.told() == [("t1", 0, [], after["customer", "t1"])], "what a publication healed has no micro-batch and no event"
 
 
 def test_of_two_positions_of_a_record_in_one_cut_the_first_stays(world: World) -> None:
