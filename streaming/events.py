@@ -32,7 +32,8 @@ def run(settings: Settings, lane: str, *, once: bool = False, accept_loss: bool 
     with lake.locked(f"bronze.{lane}", settings):
         spark = session(settings, f"events-{lane}")
         layer = SpeedLayer(settings, spark, lane)
-        finished = patiently(layer.recover) + patiently(lambda: finish_retired(settings, spark, layer.connection))
+        finished = patiently(lambda: layer.recover(accept_loss=accept_loss))
+        finished += patiently(lambda: finish_retired(settings, spark, layer.connection, accept_loss=accept_loss))
         if finished:
             log.warning("finished %d micro-batches of a stream that died", finished)
         if not topics:

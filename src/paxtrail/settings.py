@@ -47,7 +47,8 @@ class Stream(_Part):
     spread_above_rows: int
     """Micro-batches of more records than this run in the executors; below, on the driver."""
     max_offsets_per_trigger: int
-    claim_horizon_hours: int
+    claim_horizon_hours: dict[str, int]
+    """Hours after which a claim is forgotten, by source; `default` for those that are not named."""
     maintenance_commits: int
     failpoint: str
 

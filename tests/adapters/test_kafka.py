@@ -1,4 +1,4 @@
-"""A partition of Kafka is whole in one task, in order: of two copies of a record, the lower offset comes first to the door."""
+"""A partition of Kafka is whole in one task, in order; what Kafka has dropped before it was read is named."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # the stubs do not export it
 from pyspark.sql import functions as F
 from tests.lane import Lane, cloud_event
 
-from paxtrail.adapters.kafka import Ranges, records
+from paxtrail.adapters.kafka import Ranges, left_of, records, starting
+from paxtrail.adapters.serving_store import mint_seq
+from paxtrail.adapters.speed_layer import SpeedLayer
+from paxtrail.errors import NotFound
 from paxtrail.settings import Settings
 
 if TYPE_CHECKING:
@@ -61,3 +64,30 @@ def test_the_lane_of_the_tests_divides_its_records_as_kafka_does(settings: Setti
         ranges = lane.send(told)
         check_whole(lane.frame(ranges), ranges)
         assert lane.frame({}).isEmpty()
+
+
+def test_a_stream_names_what_kafka_has_dropped_and_goes_on_only_if_that_is_accepted(
+    clean_postgres: Settings, kafka: Settings, spark: SparkSession, written: Ranges
+) -> None:
+    [topic] = written
+    gone = TopicPartition(topic, 1, 6)
+    admin = AdminClient({"bootstrap.servers": kafka.kafka.brokers})  # the answer is lost if the client is not kept
+    admin.delete_records([gone])[gone].result(30)
+    numbered = {topic: {"0": 3, "1": 3, "2": 9}}
+    with pytest.raises(NotFound, match=f"never read: {topic}/1 3 to 5; start once with --accept-loss"):
+        starting(kafka, [topic], numbered)
+    assert starting(kafka, [topic], numbered, accept_loss=True) == {topic: {"0": 3, "1": 6, "2": 9}}
+    assert starting(kafka, [topic], {topic: {"1": 6}}) == {topic: {"0": 0, "1": 6, "2": 0}}
+    assert left_of(kafka, {topic: {"1": [1, 4]}}, accept_loss=True) == {topic: {"1": [4, 4]}}
+
+    # Numbered by a stream that died before it had them in Delta and PostgreSQL.
+    begun: Ranges = {topic: {"0": [3, 5], "1": [3, 8]}}
+    with closing(SpeedLayer(clean_postgres, spark, "main")) as layer:
+        mint_seq(layer.connection, "main", "lost", 0, begun)
+        with pytest.raises(NotFound, match=f"that Delta or PostgreSQL lacks: {topic}/1 3 to 5; start once with --accept-loss"):
+            layer.recover()
+        assert layer.recover(accept_loss=True) == 1
+        assert layer.connection.execute("select received, refused from ledger").fetchall() == [(4, 4)]
+        assert layer.connection.execute("select offsets from stream_commit").fetchall() == [({topic: {"0": [3, 5], "1": [6, 8]}},)]
+        layer.recover()  # started again without the option
+        assert layer.connection.execute("select received, refused from ledger").fetchall() == [(4, 4)]

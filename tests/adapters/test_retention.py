@@ -17,6 +17,7 @@ from tests.fold_histories import TYPES
 from tests.parity.bronze import Events, Lane, configure
 
 from paxtrail.adapters import batch, configuration, keyring, lake, rejects
+from paxtrail.adapters.claims import Claim, Claims
 from paxtrail.adapters.postgres import dsn
 from paxtrail.adapters.retention import retain
 from paxtrail.adapters.speed_layer import SpeedLayer
@@ -157,11 +158,14 @@ def test_a_running_stream_is_told_and_does_it_between_two_micro_batches(place: P
     place.fold("a")
     place.refuse("1970-01-01")
     young = place.refuse("1970-01-11")
+    with closing(Claims(dsn(place.settings, "serving", "stream"))) as claims:
+        claims.lost(Claim(bytes([hours]) * 16, "raw.loyalty", 0, hours, b"same", DAY * 10 - hours * DAY // 24) for hours in (0, 36, 37))
     stream = SpeedLayer(place.settings, cast("Any", None), "main")  # no micro-batch, so no session
     with closing(stream), lake.locked("bronze.main", place.settings):
         assert retain(place.settings, 32 * DAY)["bronze"] == {"main": "left to the stream"}
         assert place.seqs() == [1, 2]
         stream.maintain()
+        assert stream.connection.execute('select "offset" from seen order by 1').fetchall() == [(0,), (36,)]
         assert place.seqs() == [2]
         version = lake.version(place.lane.table, place.settings)
         stream.maintain()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -146,6 +147,25 @@ def test_duplicates_older_than_the_horizon_heal_at_the_next_cut(story: Story) ->
     assert set(story.truth.bronze_ids()) == expected
     full = story.run_batch(full=True)
     assert full["drifted"] == full["healed"] == 0
+
+
+def test_what_a_torn_disk_took_from_delta_is_appended_again(story: Story) -> None:
+    told = history(7, flights=1)
+    story.tell(told[: len(told) // 2])
+    lane = story.lane
+    lane.batch(told[len(told) // 2 :])
+    committed = story.truth.sql("select lane, seq, epoch, offsets::text from stream_commit order by seq")
+    before = set(story.truth.bronze_ids())
+    log = Path(lane.layer.events.path(story.settings.lake).removeprefix("file://")) / "_delta_log"
+    max(log.glob("*.json")).unlink()
+    taken = before - set(story.truth.bronze_ids())
+    assert taken
+    lane.restart()
+    assert set(story.truth.bronze_ids()) == before
+    story.truth.check()
+    assert story.truth.sql("select lane, seq, epoch, offsets::text from stream_commit order by seq") == committed
+    assert lane.layer.recover(lane.frame) == 0
+    assert story.run_batch(full=True)["drifted"] == 0
 
 
 def test_served_before_it_is_in_bronze_would_be_noticed(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:

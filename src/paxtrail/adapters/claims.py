@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import psycopg
+
+from paxtrail.core.sources import SOURCES
+from paxtrail.errors import ConfigurationError
+from paxtrail.settings import Settings
+
+_HOUR = 3_600_000_000
 
 
 class Claim(NamedTuple):
@@ -56,3 +62,26 @@ class Claims:
                 ' where (s.topic, s.partition, s."offset") is distinct from (c.topic, c.partition, c."offset")'
             )
             return {(topic, partition, offset): bytes(body) for topic, partition, offset, body in cursor.fetchall()}
+
+
+def horizons(settings: Settings) -> dict[str, int]:
+    """How long a claim counts, in µs, by source. ConfigurationError where a source is named that there is not."""
+    hours = settings.stream.claim_horizon_hours
+    if unknown := sorted(hours.keys() - {"default", *SOURCES}):
+        raise ConfigurationError(f"stream.claim_horizon_hours: there is no source {', '.join(unknown)}; there are {', '.join(SOURCES)}")
+    if "default" not in hours:
+        raise ConfigurationError("stream.claim_horizon_hours has no `default`: give it the hours of the sources that it does not name")
+    return {source: hours.get(source, hours["default"]) * _HOUR for source in SOURCES}
+
+
+def forget(connection: psycopg.Connection[Any], horizon: Mapping[str, int]) -> int:
+    """Deletes the claims that came longer before the newest of all than their source's horizon (µs); their number."""
+    with connection.transaction(), connection.cursor() as cursor:
+        newest = cursor.execute("select max(arrival) from seen").fetchone()
+        if newest is None or newest[0] is None:
+            return 0
+        gone = 0
+        for span in sorted(set(horizon.values())):
+            topics = [f"raw.{source}" for source, own in horizon.items() if own == span]
+            gone += cursor.execute("delete from seen where arrival < %s and topic = any(%s)", (newest[0] - span, topics)).rowcount
+        return gone

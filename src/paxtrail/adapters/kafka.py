@@ -66,9 +66,28 @@ def starting(
             if first > offset:
                 lost.append(f"{topic}/{partition} {offset} to {first - 1}")
             found[topic][partition] = max(first, offset)
-    if lost and not accept_loss:
-        raise NotFound(f"Kafka has dropped records that were never read: {', '.join(lost)}; start once with --accept-loss to go on without")
+    _accepted("records that were never read", lost, accept_loss)
     return found
+
+
+def left_of(settings: Settings, ranges: Mapping[str, Mapping[str, Sequence[int]]], *, accept_loss: bool = False) -> Ranges:
+    """What Kafka still has of these ranges. NotFound where it has dropped records of them, unless `accept_loss`."""
+    first = earliest(settings, list(ranges))
+    left: Ranges = {}
+    lost = []
+    for topic, partitions in ranges.items():
+        for partition, (since, until) in partitions.items():
+            there = min(max(since, first[topic].get(partition, since)), until)
+            if there > since:
+                lost.append(f"{topic}/{partition} {since} to {there - 1}")
+            left.setdefault(topic, {})[partition] = [there, until]
+    _accepted("records of micro-batches that Delta or PostgreSQL lacks", lost, accept_loss)
+    return left
+
+
+def _accepted(what: str, lost: Sequence[str], accept_loss: bool) -> None:
+    if lost and not accept_loss:
+        raise NotFound(f"Kafka has dropped {what}: {', '.join(lost)}; start once with --accept-loss to go on without")
 
 
 def stream(spark: SparkSession, settings: Settings, topics: Sequence[str], starting: Mapping[str, Mapping[str, int]]) -> DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 from deltalake import QueryBuilder
 from pyspark.sql import SparkSession
 
-from paxtrail.adapters import batch, lake, lanes, postgres, silver
+from paxtrail.adapters import batch, claims, lake, lanes, postgres, silver
 from paxtrail.adapters.cuts import Cut, LaneCut, find_cut, store_cut
 from paxtrail.adapters.serving_store import number, write_timeline
 from paxtrail.adapters.silver import Job
@@ -26,7 +26,6 @@ from paxtrail.tables.silver import EVENTS
 from paxtrail.transforms import events
 
 _CHUNK = 5_000
-_HOUR = 3_600_000_000
 
 
 def rebuild(settings: Settings, run_id: str) -> dict[str, Any]:
@@ -87,21 +86,23 @@ def _begin(settings: Settings, serving: psycopg.Connection[Any], run_id: str, ta
             serving.execute("INSERT INTO seqs VALUES (%s, 'rebuild', -1, %s, '{}')", (lane, seq))
             serving.execute("INSERT INTO stream_commit (lane, seq, epoch, offsets) VALUES (%s, %s, %s, '{}')", (lane, seq, epoch))
         number(serving.cursor(), "rebuild", ends)
-        _claims(serving, query, accepted, settings.stream.claim_horizon_hours * _HOUR)
+        _claims(serving, query, accepted, claims.horizons(settings))
         store_cut(serving, cut)
     return cut
 
 
-def _claims(serving: psycopg.Connection[Any], query: QueryBuilder, tables: Sequence[str], horizon: int) -> None:
-    """Claims of the records that arrived within the horizon; their body's digest is not known any more."""
+def _claims(serving: psycopg.Connection[Any], query: QueryBuilder, tables: Sequence[str], horizons: Mapping[str, int]) -> None:
+    """Claims of the records that arrived within their source's horizon; their body's digest is not known any more."""
     every = " UNION ALL ".join(f'SELECT event_id, topic, partition, "offset", arrival_time FROM {name}' for name in tables)
-    recent = f"SELECT max(arrival_time) - {horizon} FROM ({every})"
+    [(newest,)] = _rows(query, f"SELECT max(arrival_time) FROM ({every})")
+    longest = max(horizons.values())
     rows = _rows(
         query,
         f'SELECT DISTINCT substr(event_id, 1, 32), topic, partition, "offset", arrival_time FROM ({every})'
-        f" WHERE arrival_time >= ({recent}) ORDER BY arrival_time",
+        f" WHERE arrival_time >= {(newest or 0) - longest} ORDER BY arrival_time",
     )
-    first = {row[0]: row for row in reversed(rows)}
+    counting = [row for row in rows if row[4] >= newest - horizons.get(row[1].removeprefix("raw."), longest)]
+    first = {row[0]: row for row in reversed(counting)}
     with serving.cursor() as cursor, cursor.copy("COPY seen FROM STDIN") as copy:
         for record, topic, partition, offset, arrival in first.values():
             copy.write_row((bytes.fromhex(record), topic, partition, offset, b"", arrival))

@@ -15,13 +15,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import orjson
 import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
 import tenacity
 
 from paxtrail.adapters import bronze_retention, configuration, kafka, keyring, lake, spread
-from paxtrail.adapters.claims import Claims
+from paxtrail.adapters.claims import Claims, forget, horizons
 from paxtrail.adapters.door import Admitted, Door, Position
 from paxtrail.adapters.lanes import check_named, part_name, running
 from paxtrail.adapters.postgres import dsn
@@ -104,6 +105,7 @@ class SpeedLayer:
         self.spark = spark
         self.lane = lane
         self.tables = configuration.attributes(settings.conf)
+        self._horizons = horizons(settings)
         self.events = lake.ensure(bronze.EVENTS.of(lane), settings)
         self.rejects = lake.ensure(bronze.REJECTS.of(lane), settings)
         self._pool = ThreadPoolExecutor(1)
@@ -222,20 +224,30 @@ class SpeedLayer:
         own = {"lane": pa.array([self.lane] * rows.num_rows, pa.string()), "seq": pa.array([seq] * rows.num_rows, pa.int64())}
         return pa.table([own.get(f.name, rows[f.name] if f.name not in own else None) for f in schema], schema=schema)
 
-    def recover(self, read: Callable[[kafka.Ranges], DataFrame] | None = None) -> int:
-        """Finishes what a dead stream began: numbered micro-batches that Delta or PostgreSQL lacks, read again by their offsets."""
+    def recover(self, read: Callable[[kafka.Ranges], DataFrame] | None = None, *, accept_loss: bool = False) -> int:
+        """Finishes what a dead stream began: numbered micro-batches that Delta or PostgreSQL lacks, read again by their offsets.
+
+        NotFound where Kafka has dropped some of their records, unless `accept_loss`: then those that are left are taken.
+        """
         with self.connection.transaction():
             unfinished = self.connection.execute(
-                "select s.seq, s.offsets from seqs s left join stream_commit c on c.lane = s.lane and c.seq = s.seq and c.part = -1"
+                "select s.seq, s.offsets, coalesce(c.events, 1) from seqs s"
+                " left join stream_commit c on c.lane = s.lane and c.seq = s.seq and c.part = -1"
                 " where s.lane = %s and (c.seq is null or s.seq > %s) order by s.seq",
                 (self.lane, self._done[self.events.name]),
             ).fetchall()
-        for seq, ranges in unfinished:
-            self.process(read(ranges) if read else kafka.records(self.spark, self.settings, ranges), seq, ranges)
+        for seq, ranges, events in unfinished:
+            # One that was committed without any event is here only because its transaction cannot be in bronze.events: nothing is missing.
+            left = ranges if read else kafka.left_of(self.settings, ranges, accept_loss=accept_loss or not events)
+            if left != ranges:
+                with self.connection.transaction():  # or the next start would miss the same records again
+                    noted = (orjson.dumps(left).decode(), self.lane, seq)
+                    self.connection.execute("update seqs set offsets = %s where (lane, seq) = (%s, %s)", noted)
+            self.process(read(left) if read else kafka.records(self.spark, self.settings, left), seq, left)
         return len(unfinished)
 
     def maintain(self) -> None:
-        """Between two micro-batches: drops what is past its time, compacts and checkpoints bronze, drops claims beyond the horizon."""
+        """Between two micro-batches: drops what is past its time, claims beyond their horizon too; compacts and checkpoints bronze."""
         orders = bronze_retention.told(self.connection)
         fresh = orders != self._retained
         tables = {bronze.EVENTS.name: self.events, bronze.REJECTS.name: self.rejects}
@@ -246,9 +258,7 @@ class SpeedLayer:
             if fresh:
                 bronze_retention.vacuum(table, self.settings)
         self._retained = orders
-        horizon = self.settings.stream.claim_horizon_hours * HOUR
-        with self.connection.transaction():
-            self.connection.execute("delete from seen where arrival < (select max(arrival) from seen) - %s", (horizon,))
+        forget(self.connection, self._horizons)
 
 
 _LEDGER_COLUMNS = ("topic", "partition", "offset", "source", "arrival_time", "outcome")
@@ -326,7 +336,7 @@ def started(settings: Settings, lane: str, now: datetime) -> None:
     ready.write_text(f"{os.getpid()} {now.isoformat()}\n")
 
 
-def finish_retired(settings: Settings, spark: SparkSession, connection: psycopg.Connection[Any]) -> int:
+def finish_retired(settings: Settings, spark: SparkSession, connection: psycopg.Connection[Any], *, accept_loss: bool = False) -> int:
     """Finishes the micro-batches that lanes without a stream left behind; their number. Another stream may be doing it already."""
     with connection.transaction():
         found = [lane for (lane,) in connection.execute("select distinct lane from seqs").fetchall()]
@@ -339,5 +349,5 @@ def finish_retired(settings: Settings, spark: SparkSession, connection: psycopg.
     finished = 0
     for (lane,) in unfinished:
         with suppress(TableLocked), lake.locked(f"bronze.{lane}", settings), closing(SpeedLayer(settings, spark, lane)) as layer:
-            finished += layer.recover()
+            finished += layer.recover(accept_loss=accept_loss)
     return finished
