@@ -81,13 +81,15 @@ def test_a_stream_names_what_kafka_has_dropped_and_goes_on_only_if_that_is_accep
     assert left_of(kafka, {topic: {"1": [1, 4]}}, accept_loss=True) == {topic: {"1": [4, 4]}}
 
     # Numbered by a stream that died before it had them in Delta and PostgreSQL.
-    begun: Ranges = {topic: {"0": [3, 5], "1": [3, 8]}}
+    begun: Ranges = {topic: {"0": [3, 5], "1": [3, 8], "2": [0, 0]}}
     with closing(SpeedLayer(clean_postgres, spark, "main")) as layer:
         mint_seq(layer.connection, "main", "lost", 0, begun)
         with pytest.raises(NotFound, match=f"that Delta or PostgreSQL lacks: {topic}/1 3 to 5; start once with --accept-loss"):
             layer.recover()
         assert layer.recover(accept_loss=True) == 1
         assert layer.connection.execute("select received, refused from ledger").fetchall() == [(4, 4)]
-        assert layer.connection.execute("select offsets from stream_commit").fetchall() == [({topic: {"0": [3, 5], "1": [6, 8]}},)]
+        assert layer.connection.execute("select offsets from stream_commit").fetchall() == [
+            ({topic: {"0": [3, 5], "1": [6, 8], "2": [0, 0]}},)
+        ]
         layer.recover()  # started again without the option
         assert layer.connection.execute("select received, refused from ledger").fetchall() == [(4, 4)]
