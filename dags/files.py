@@ -14,7 +14,7 @@ with DAG(
     catchup=False,  # a run takes what lies there, since whenever
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=4),
-    default_args={"owner": "platform", "execution_timeout": timedelta(hours=1)},
+    default_args={"owner": "platform", "retries": 2, "execution_timeout": timedelta(hours=1)},
     tags=["in"],
     doc_md="""
 ### files

@@ -17,7 +17,7 @@ with DAG(
     catchup=False,  # a build shows the newest publication: there is nothing to catch up with
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=4),
-    default_args={"owner": "analytics", "execution_timeout": timedelta(hours=2)},
+    default_args={"owner": "analytics", "retries": 2, "execution_timeout": timedelta(hours=2)},
     tags=["batch", "marts"],
     doc_md="""
 ### marts

@@ -22,7 +22,7 @@ with DAG(
     catchup=False,  # only the newest data are worth a training
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=4),
-    default_args={"owner": "models", "execution_timeout": timedelta(hours=1)},
+    default_args={"owner": "models", "retries": 2, "execution_timeout": timedelta(hours=1)},
     tags=["batch", "models"],
     doc_md="""
 ### models

@@ -35,7 +35,7 @@ with DAG(
     catchup=False,  # each run replaces the last 48 closed hours, those of a missed run among them
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=4),
-    default_args={"owner": "analytics", "execution_timeout": timedelta(hours=1), "conn_id": "spark"},
+    default_args={"owner": "analytics", "retries": 2, "execution_timeout": timedelta(hours=1), "conn_id": "spark"},
     params={name: Param("", type="string", description="an hour, UTC: 2026-11-22T10") for name in ("from", "to")},
     tags=["batch", "druid"],
     doc_md="""

@@ -17,7 +17,7 @@ with DAG(
     catchup=False,  # a run deletes all that is past its time by then
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=4),
-    default_args={"owner": "platform", "execution_timeout": timedelta(hours=2)},
+    default_args={"owner": "platform", "retries": 2, "execution_timeout": timedelta(hours=2)},
     tags=["batch", "protection"],
     doc_md="""
 ### retention

@@ -34,7 +34,7 @@ with DAG(
     catchup=False,  # a run takes in all that came since the one before: days that were missed are in the next
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=8),
-    default_args={"owner": "platform", "execution_timeout": timedelta(hours=2), "conn_id": "spark"},
+    default_args={"owner": "platform", "retries": 2, "execution_timeout": timedelta(hours=2), "conn_id": "spark"},
     tags=["batch", "silver"],
     doc_md="""
 ### states

@@ -33,6 +33,7 @@ def _reindex(since: str) -> tuple[str, ...]:
         ((*COMMAND, "exports", "release", *EXPORT), "no run has passed its gate yet: paxtrail batch run"),
         ((*COMMAND, "exports", "release", "--contract", "nobodys"), "nobodys"),
         ((*COMMAND, "marts", "docs"), "no marts were built yet, so nothing is documented: paxtrail marts build"),
+        ((_program("gates"), "--run", "never"), "never"),
         ((_program("exports"), *EXPORT, "--run", "never", "--to", "exports"), "never"),
     ],
     ids=lambda given: " ".join(word.rsplit("/", 1)[-1] for word in given[-6:]) if isinstance(given, tuple) else "",

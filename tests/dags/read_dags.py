@@ -7,7 +7,10 @@ import sys
 
 from airflow.dag_processing.dagbag import DagBag
 
-HEAVY = ("pyspark", "pandas", "numpy", "paxtrail", "deltalake", "psycopg", "psycopg2", "confluent_kafka", "great_expectations", "mlflow")
+HEAVY = (
+    *("paxtrail", "pyspark", "deltalake", "pyarrow", "pandas", "numpy", "scipy", "sklearn", "matplotlib", "mlflow", "great_expectations"),
+    *("dbt", "psycopg", "psycopg2", "confluent_kafka", "pydruid", "fastapi", "superset"),
+)
 
 before = set(sys.modules)
 bag = DagBag(sys.argv[1], bundle_path=sys.argv[1], bundle_name="dags-folder")
@@ -26,6 +29,7 @@ dags = {
                 "kind": type(task).__name__,
                 "owner": task.owner,
                 "retries": task.retries,
+                "retry_delay_s": task.retry_delay.total_seconds(),
                 "timeout_s": task.execution_timeout.total_seconds() if task.execution_timeout else None,
                 "pool": task.pool,
                 "after": sorted(task.upstream_task_ids),

@@ -74,6 +74,17 @@ def test_every_dag_can_be_read_and_says_what_it_must(read: Any) -> None:
     assert set(read["dags"]) == {file.stem for file in (ROOT / "dags").glob("*.py")}
 
 
+def test_tasks_are_tried_again_as_often_as_the_guide_says(read: Any) -> None:
+    tries = {
+        f"{name}.{task}": (values["retries"], values["retry_delay_s"])
+        for name, dag in read["dags"].items()
+        for task, values in dag["tasks"].items()
+    }
+    assert {name: said for name, said in tries.items() if said != (2, 120)} == {"states.gate": (1, 5), "states.drift": (1, 5)}
+    guide = (ROOT / "docs" / "guides" / "schedule-and-repair.md").read_text()
+    assert "Twice already, two minutes apart (`gate` and `drift` once, after five seconds)" in guide
+
+
 def test_what_a_dag_leaves_out_is_found(tmp_path: Path) -> None:
     (tmp_path / "bare.py").write_text(
         "import psycopg2\n"
@@ -100,6 +111,7 @@ def test_what_a_dag_leaves_out_is_found(tmp_path: Path) -> None:
         "other.job: may run for ever",
         "other.job: runs beside the batch layer",
         "other.delete: has no owner",
+        "other.delete: is never tried again",
         "other.delete: may run for ever",
         "other.delete: runs beside the batch layer",
         "other.job: submits what is not there",

@@ -18,7 +18,9 @@ import pytest
 from psycopg.rows import dict_row
 from pyspark.sql import SparkSession
 from tests.conftest import emptied
+from tests.lane import Sent
 from tests.parity.stories import Story, history
+from tests.parity.test_canaries import canaries, leaks
 
 from paxtrail.adapters import configuration, marts, silver_retention
 from paxtrail.adapters.cuts import cut_of
@@ -43,8 +45,8 @@ Rows = dict[tuple[Any, ...], dict[str, Any]]
 class World:
     """A lane with its batch layer, and marts built of it as the histories grow."""
 
-    def __init__(self, settings: Settings, story: Story, pool: Pool) -> None:
-        self.settings, self.story, self.pool = settings, story, pool
+    def __init__(self, settings: Settings, story: Story, told: list[Sent], pool: Pool) -> None:
+        self.settings, self.story, self.told, self.pool = settings, story, told, pool
 
     def build(self, *, full: bool = False) -> dict[str, Any]:
         # In a process of its own, as `paxtrail marts build` is: dbt turns ANSI mode off, and a JVM has one catalogue.
@@ -71,7 +73,7 @@ def world(postgres: Settings, spark: SparkSession, tmp_path_factory: pytest.Temp
     story = Story(settings, spark, 3)
     told = history(3, flights=4)
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        made = World(settings, story, pool)
+        made = World(settings, story, told, pool)
         for number, part in enumerate((told[: len(told) // 2], told[len(told) // 2 :])):
             for start in range(0, len(part), 300):
                 story.lane.batch(part[start : start + 300])
@@ -90,6 +92,14 @@ def test_an_incremental_build_gives_what_a_full_one_gives(world: World) -> None:
     assert world.all_rows() == grown
     assert counts["rows"] == {mart: len(rows) for mart, rows in grown.items()}
     assert counts["tests"] > 20
+
+
+def test_no_personal_value_stands_in_gold_or_in_what_analysts_read(world: World) -> None:
+    values = canaries(world.settings, world.told)
+    assert len(values) > 60
+    assert leaks(world.settings, values, "marts") == set()
+    name = next(iter(world.rows("fct_flight_legs")))[0]  # that the search looks where the marts are: a leg is there in the clear
+    assert {"fct_flight_legs"} <= leaks(world.settings, {name}, "marts")
 
 
 def documents(world: World, entity: str) -> dict[str, dict[str, Any]]:

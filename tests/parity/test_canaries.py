@@ -1,6 +1,7 @@
 """No personal value stands in the clear in lake or stores (invariant 6): each one sent is searched for in columns and raw bytes.
 
-Codes of four letters, which tell of health or belief, are planted, and searched for in what is decoded, with sealed texts taken out.
+So is what the stream of facts sends, all that Druid gets; gold and the database of the marts: `tests/marts`. Codes of four letters,
+which tell of health or belief, are planted, and searched for in what is decoded, with sealed texts taken out.
 """
 
 from __future__ import annotations
@@ -19,14 +20,17 @@ from tests.lane import Sent, cloud_event
 from tests.parity.stories import Story, history
 from tests.serving.world import SEGMENT, account, passenger, reservation
 
-from paxtrail.adapters import configuration
+from paxtrail.adapters import analytics, configuration, keyring
 from paxtrail.adapters.postgres import Database, dsn
 from paxtrail.core.decoding import decode
 from paxtrail.core.records import Record
 from paxtrail.core.schemas import Field
 from paxtrail.errors import Refusal
 from paxtrail.settings import Settings
+from paxtrail.transforms import analytics as transform
 
+END = 1_800_000_000_000_000
+"""The end of every story (µs)."""
 SHORTEST = 6
 """Shorter values would be found by accident in base64."""
 CODES = {"WCHR", "BLND", "MEDA", "KSML", "MOML", "DBML"}
@@ -80,13 +84,13 @@ def personal(facts: dict[str, Any], fields: dict[str, Field]) -> Iterator[str]:
             yield from personal(value, field.fields)
 
 
-def at_rest(settings: Settings) -> Iterator[tuple[str, bytes]]:
-    """Everything that is kept: files as they are, Parquet decoded too, every row of both databases."""
+def at_rest(settings: Settings, *more: Database) -> Iterator[tuple[str, bytes]]:
+    """Everything that is kept: files of the lake as they are, Parquet decoded too, every row of serving store, vault and `more`."""
     for file in sorted(path for path in Path(settings.lake).rglob("*") if path.is_file()):
         yield str(file.relative_to(settings.lake)), file.read_bytes()
         if file.suffix == ".parquet":
             yield f"{file.name} decoded", repr(pq.read_table(file).to_pylist()).encode()
-    databases: tuple[Database, ...] = ("serving", "vault")
+    databases: tuple[Database, ...] = ("serving", "vault", *more)
     for database in databases:
         with psycopg.connect(dsn(settings, database, "postgres")) as connection:
             tables = connection.execute(
@@ -97,17 +101,24 @@ def at_rest(settings: Settings) -> Iterator[tuple[str, bytes]]:
                     yield table, row.encode()
 
 
-def leaks(settings: Settings, values: set[str]) -> set[str]:
+def leaks(settings: Settings, values: set[str], *more: Database) -> set[str]:
     """Places (never values) where one of the values stands in the clear."""
     raw, codes = [value.encode() for value in values], [code.encode() for code in CODES]
     found = set()
-    for place, data in at_rest(settings):
+    for place, data in at_rest(settings, *more):
         if any(value in data for value in raw):
             found.add(place)
         elif not place.endswith(".parquet") and any(code in data for code in codes):
             clear = SEALED.sub(b"", data)
             found |= {place for code in codes if code in clear}
     return found
+
+
+def sent_to_druid(settings: Settings, spark: SparkSession) -> bytes:
+    """What the stream of facts writes to `analytics.events`, from bronze as it is."""
+    rows = transform.bronze(spark.read.format("delta").load(analytics.lanes(settings)["main"]))
+    keys = keyring.person_keys(settings, END)
+    return b"\n".join(row.value.encode() for row in transform.messages(transform.facts(rows, keys)).collect())
 
 
 def told(settings: Settings, spark: SparkSession) -> list[Sent]:
@@ -126,8 +137,12 @@ def test_no_personal_value_stands_in_the_clear(clean_postgres: Settings, spark: 
     assert any(value.count(" ") > 4 for value in values), "nobody wrote to the contact centre: take another seed"
     with psycopg.connect(dsn(clean_postgres, "serving", "postgres")) as connection:
         kinds = connection.execute("select distinct entity from states where state like '%sealed:care:%' order by 1").fetchall()
+        tokens = {token for (token,) in connection.execute("select token from links").fetchall()}
     assert kinds == [("journey",), ("order",), ("profile",)]  # the planted ones were taken in
     assert leaks(clean_postgres, values) == set()
+    facts = sent_to_druid(clean_postgres, spark)
+    assert b'"person":"' in facts and b'"kind":"bag"' in facts and len(tokens) > 5
+    assert sum(value.encode() in facts for value in values | tokens | CODES) == 0
 
 
 def test_one_field_left_unsealed_would_be_found(clean_postgres: Settings, spark: SparkSession, tmp_path: Path) -> None:

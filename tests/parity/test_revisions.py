@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -13,16 +14,22 @@ import pytest
 from click.testing import CliRunner
 from pyspark.sql import SparkSession
 from tests.lane import Sent, cloud_event
+from tests.ml.made import labelled
 from tests.parity.stories import Story, history
+from tests.serving.test_contacts import contact
 from tests.serving.world import account, passenger, reservation
 
 from paxtrail.adapters import batch, lake, reprocessing
 from paxtrail.adapters.cuts import cut_of
+from paxtrail.adapters.scoring import release, written
 from paxtrail.adapters.silver import Job
 from paxtrail.cli.main import main
 from paxtrail.core import decoding, identity, outcomes, views
+from paxtrail.core.folds import view
 from paxtrail.core.records import Draft, Entity, Envelope, Identifier, Relation
 from paxtrail.core.sources import Decoder, decoder
+from paxtrail.ml.labelled import Labelled
+from paxtrail.ml.training import train
 from paxtrail.settings import Settings
 from paxtrail.stack.places import environment
 from paxtrail.tables.contracts import Table
@@ -176,6 +183,55 @@ def test_an_edge_that_the_stream_sees_again_after_the_cut_stays(story: Story, mo
         assert {token: links[token] for edge in served for token in (edge[1], edge[3])} == identity.customers(served)
         assert len(served) == 3
         story.runs.append("again")
+
+
+TONES = {"my bag zorbed again": "negative", "the seat is gated": "neutral", "our crew floofed": "positive"}
+"""Texts whose tone only the trained model knows."""
+TURNED = {"negative": "positive", "neutral": "neutral", "positive": "negative"}
+
+
+def heard(story: Story) -> dict[str, tuple[str, str]]:
+    """What profiles say of each contact: label and model."""
+    profiles = [view(story.truth.tables["profile"], state) for (kind, _), state in story.truth.served().items() if kind == "profile"]
+    told = [one["value"] for profile in profiles for one in profile.get("contacts", ())]
+    return {one["contact"]: (one["sentiment"], one["model"]) for one in told}
+
+
+def test_stream_and_batch_serve_what_a_trained_champion_said_and_reprocess_asks_the_next_one(
+    clean_postgres: Settings, spark: SparkSession, tmp_path: Path
+) -> None:
+    folder = tmp_path / "models"
+    models = clean_postgres.models.model_copy(update={"folder": folder})
+    story = Story(clean_postgres.model_copy(update={"models": models}), spark, seed=11)
+    data = labelled(300)
+
+    def calls(*texts: str, after: int = 0) -> list[Sent]:
+        bodies = [json.dumps(contact("received", contact=f"C-{n}", text=text)).encode() for n, text in enumerate(texts, after)]
+        return [cloud_event("contacts", f"champion-{n}", b, arrival=1_799_000_000_000_000 + n) for n, b in enumerate(bodies, after)]
+
+    with closing(story):
+        story.tell(calls("my bag zorbed", after=9))
+        assert heard(story) == {"C-9": ("neutral", "lexicon/1")}
+        release(folder, "sentiment/2", written(train(data)))
+        story.tell(calls(*TONES))
+        first = {"C-9": ("neutral", "lexicon/1"), **{f"C-{n}": (tone, "sentiment/2") for n, tone in enumerate(TONES.values())}}
+        assert heard(story) == first
+        assert story.run_batch(full=True)["drifted"] == 0
+        assert heard(story) == first
+
+        release(folder, "sentiment/3", written(train(Labelled(data.texts, [TURNED[label] for label in data.labels]))))
+        story.tell(calls("my crew zorbed", after=5))
+        second = {**first, "C-5": ("positive", "sentiment/3")}
+        assert heard(story) == second
+        counts = reprocess(story, "contacts")
+        assert (counts["revised"], counts["unchanged"]) == (4, 1)
+        assert heard(story) == second  # effective at the next cut
+        published = story.run_batch(full=False)
+        assert published["drifted"] == 0 and published["healed"] > 0
+        tones = {"C-9": "negative", "C-5": "negative", **{f"C-{n}": tone for n, tone in enumerate(TONES.values())}}
+        assert heard(story) == {name: (TURNED[tone], "sentiment/3") for name, tone in tones.items()}
+        story.truth.check()  # as if the newest champion had scored all of it
+        assert reprocess(story, "contacts")["revised"] == 0
 
 
 def test_every_source_decodes_again_to_what_it_was(story: Story) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
-from contextlib import ExitStack
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -47,6 +50,7 @@ FACTS = [
     fact("bag", custody="rushed", thing="b1"),
     *(fact("searched", hour=1, person=f"{n % 10:032x}", channel="web", cabin="Y") for n in range(15)),
     *(fact("searched", hour=1, person=f"{n:032x}", channel="app", cabin="Y") for n in range(9)),
+    *(fact("searched", hour=1, person=f"{n % 2:032x}", channel="agency", airport="JFK", route="JFK-SFO") for n in range(4)),
     *(flight("departed", n, 5, hour=2, route=f"EWR-X{n:02X}") for n in range(600)),
 ]
 
@@ -112,8 +116,15 @@ async def test_few_travellers_are_shown_to_operations_only_and_flights_to_all(as
 async def test_a_small_group_of_searchers_shows_no_number_of_searches_either(asking: Client) -> None:
     found = await rows(asking, "searches", "analyst", by="channel,hour")
     shown = {row["channel"]: (row["searches"], row["persons"]) for row in found}
-    assert shown == {"web": (15, 10), "app": (None, None)}
+    assert shown == {"web": (15, 10), "app": (None, None), "agency": (None, None)}
     assert {row["hour"] for row in found} == {datetime.fromtimestamp((AT + HOUR) / 1e6, UTC).strftime("%Y-%m-%dT%H:00:00.000Z")}
+
+
+async def test_searches_are_counted_by_route_and_small_groups_stand_last_for_analysts(asking: Client) -> None:
+    for role, few in (("operations", (4, 2)), ("analyst", (None, None))):
+        found = [(row["route"], row["searches"], row["persons"]) for row in await rows(asking, "searches", role, by="route")]
+        assert found == [("EWR-LAX", 24, 10), ("JFK-SFO", *few)]
+    assert await rows(asking, "searches", by="route", route="JFK-SFO", channel="web") == []
 
 
 async def test_bags_are_counted_at_each_custody_point_and_filters_hold(asking: Client) -> None:
@@ -166,6 +177,102 @@ async def test_a_broker_that_never_answers_is_given_up_and_asked_again(world: Wo
                 assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "unavailable", "1")
                 held.enter_context(silent.accept()[0])
             assert (await asked.get(f"/v1/profiles/{world.customer()}")).status_code == 200
+
+
+@contextmanager
+def broker(answer: Callable[[], tuple[int, Any]]) -> Iterator[int]:
+    """Port of something that answers every query with this status and body, as Druid's broker would."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            status, body = answer()
+            content = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: Any) -> None:
+            """Says nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def old(error: str, said: str) -> dict[str, Any]:
+    return {"error": error, "errorMessage": said, "errorClass": "org.apache.druid.query.QueryException", "host": None}
+
+
+def new(category: str, said: str, **context: str) -> dict[str, Any]:
+    about = {"errorCode": "legacyQueryException" if context else "general", "persona": "OPERATOR", "category": category}
+    return {"error": "druidException", **about, "errorMessage": said, "context": context}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code"),
+    [
+        (504, old("Query timeout", "Query did not complete within configured timeout period."), "query_timeout"),
+        (504, new("TIMEOUT", "Query [x] was given up", legacyErrorCode="Query timeout"), "query_timeout"),
+        (504, new("TIMEOUT", "given up"), "query_timeout"),
+        (400, old("Resource limit exceeded", "Not enough merge buffer memory"), "query_timeout"),
+        (429, old("Query capacity exceeded", "Too many concurrent queries; timeout"), "unavailable"),
+        (429, new("CAPACITY_EXCEEDED", "no merge buffers"), "unavailable"),
+        (400, old("Plan validation failed", "column 'timeout' not found in SELECT timed out FROM secret"), "unavailable"),
+        (500, new("UNCATEGORIZED", "resource limit"), "unavailable"),
+        (502, "<html>secret timeout</html>", "unavailable"),
+        (500, [1], "unavailable"),
+        (500, {"error": {"error": "Query timeout"}}, "unavailable"),
+        (200, '[{"departures": 1', "unavailable"),
+    ],
+)
+async def test_an_error_of_druid_is_told_by_its_code_whatever_its_text(
+    status: int, body: Any, code: str, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    with broker(lambda: (status, body)) as port:
+        world.settings = world.settings.model_copy(update={"druid": world.settings.druid.model_copy(update={"broker_port": port})})
+        async with client(world) as asked:
+            answer = await asked.get("/v1/analytics/punctuality", "analyst")
+    wait = {"query_timeout": (504, None), "unavailable": (503, "1")}[code]
+    assert (answer.json()["code"], answer.status_code, answer.headers.get("retry-after")) == (code, *wait)
+    assert "secret" not in answer.text + caplog.text
+
+
+async def test_more_queries_than_may_wait_are_told_to_come_back_and_later_ones_are_answered(world: World) -> None:
+    held = threading.Event()
+    with broker(lambda: (200, [] if held.wait(30) else None)) as port:
+        update = {"broker_port": port, "queries": 1, "timeout_ms": 60_000}
+        world.settings = world.settings.model_copy(update={"druid": world.settings.druid.model_copy(update=update)})
+        async with client(world) as asked:
+            waiting = {asyncio.ensure_future(asked.get("/v1/analytics/punctuality", "analyst")) for _ in range(9)}
+            try:
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                held.set()
+            [refused] = [one.result() for one in done]
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+            assert [answer.status_code for answer in await asyncio.gather(*waiting)] == [200] * 8
+            assert (await asked.get("/v1/analytics/punctuality", "analyst")).status_code == 200
+
+
+def test_a_row_that_lost_its_counts_stands_where_they_cannot_be_told() -> None:
+    question = analytics.QUESTIONS["searches"]
+    counts = (("EWR-SFO", 90, 9), ("EWR-LAX", 80, 40), ("EWR-BOS", 70, 1), ("EWR-ORD", 60, 10))
+    found: list[dict[str, Any]] = [{"route": route, "searches": searches, "persons": persons} for route, searches, persons in counts]
+    assert analytics.suppress(question, ("route",), found) == 2
+    assert [tuple(row.values()) for row in found] == [
+        ("EWR-LAX", 80, 40),
+        ("EWR-ORD", 60, 10),
+        ("EWR-BOS", None, None),
+        ("EWR-SFO", None, None),
+    ]
 
 
 def test_nothing_that_a_caller_sent_stands_in_the_text_of_a_query() -> None:

@@ -1,6 +1,7 @@
 """Questions to Druid: a closed list, with time range, grouping, filters and limit; small counts of persons are kept back.
 
-Whatever goes wrong with Druid ends here: 503 while it is away or silent, 504 when a query takes too long. Nothing else of the API needs it.
+Whatever goes wrong with Druid ends here: 503 while it is away, silent or full, 504 when a query takes too long. Nothing else of the API
+needs it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import requests
 from pydruid.db.api import Cursor
 from pydruid.db.exceptions import Error as DruidError
 
-from paxtrail.errors import BadRequest, TimedOut, Unavailable
+from paxtrail.errors import BadRequest, PaxtrailError, TimedOut, Unavailable
 from paxtrail.serving.freshness import instant
 from paxtrail.serving.viewing import Asked
 from paxtrail.settings import Druid, Settings
@@ -37,6 +38,8 @@ _GRACE_S = 1
 """What a query is waited for beyond its own time."""
 _QUEUED = 8
 """Queries that may wait for each one that runs; more are told to come back."""
+_TOO_LONG = {"Query timeout", "TIMEOUT", "Resource limit exceeded"}
+"""Druid's codes of errors (docs/querying/querying.md of Druid), in capitals a category of them."""
 
 
 def _distinct(column: str) -> str:
@@ -147,7 +150,7 @@ class Analytics:
         question = QUESTIONS[name]
         _check(question, wanted)
         rows = await self._ask(*statement(question, wanted))
-        hidden = 0 if asked.caller.small_counts else suppress(question, rows)
+        hidden = 0 if asked.caller.small_counts else suppress(question, wanted.by, rows)
         return {
             "question": name,
             "from": instant(wanted.since),
@@ -183,18 +186,25 @@ class Analytics:
     def _query(self, query: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
         try:
             rows: list[dict[str, Any]] = _Cursor(self._settings).execute(query, parameters).fetchall()
-        except DruidError as error:
-            if any(word in str(error).lower() for word in ("timed out", "timeout", "resource limit")):
-                raise TimedOut("the query took too long: ask for fewer hours or groups") from None
-            raise _away(error) from None
-        except requests.RequestException as error:
-            raise _away(error) from None
+        except (DruidError, requests.RequestException) as error:
+            # Texts of Druid repeat the query, and with it what was asked.
+            log.warning("Druid did not answer a question: %s", type(error).__name__)
+            raise Unavailable("Druid does not answer") from None
         return rows
 
 
-def _away(error: Exception) -> Unavailable:
-    # Texts of Druid repeat the query, and with it what was asked.
-    log.warning("Druid did not answer a question: %s", type(error).__name__)
+def _refusal(answer: requests.Response) -> PaxtrailError:
+    """What an error of Druid's means to who asked, by its code: the text may change, and repeats the query."""
+    try:
+        told = answer.json()
+        code = str(told["error"])
+        if code == "druidException":  # the newer form, which may wrap an error of the older one
+            code = str(told.get("context", {}).get("legacyErrorCode") or told["category"])
+    except (ValueError, LookupError, TypeError, AttributeError):
+        code = ""
+    if code in _TOO_LONG:
+        return TimedOut("the query took too long: ask for fewer hours or groups")
+    log.warning("Druid refused a question: HTTP %d", answer.status_code)
     return Unavailable("Druid does not answer")
 
 
@@ -213,7 +223,7 @@ class _Cursor(Cursor):  # type: ignore[misc]  # pydruid has no types
         proxies = {"http": "", "https": ""}
         answer = requests.post(self.url, json=body, proxies=proxies, timeout=self._patience_s)
         if answer.status_code != 200:
-            raise DruidError(answer.text)
+            raise _refusal(answer)
         yield from answer.json()
 
 
@@ -235,14 +245,18 @@ def statement(question: Question, wanted: Range) -> tuple[str, dict[str, Any]]:
     return text, {"since": wanted.since // 1000, "until": wanted.until // 1000, "limit": wanted.limit, **wanted.only}
 
 
-def suppress(question: Question, rows: Sequence[dict[str, Any]]) -> int:
-    """Number of rows whose counts of persons were taken out, because they are of fewer than SMALLEST persons; 0 stays 0."""
-    hidden = 0
-    for row in rows:
-        if question.counted and 0 < (row[question.counted] or 0) < SMALLEST:
-            row.update(dict.fromkeys(question.persons))
-            hidden += 1
-    return hidden
+def suppress(question: Question, by: Sequence[str], rows: list[dict[str, Any]]) -> int:
+    """Number of rows whose counts of persons were taken out, because they are of fewer than SMALLEST persons; 0 stays 0.
+
+    Where the rows are in the order of such a count, those go to the end, by their groups: their place would tell what was taken out.
+    """
+    hidden = [row for row in rows if question.counted and 0 < (row[question.counted] or 0) < SMALLEST]
+    for row in hidden:
+        row.update(dict.fromkeys(question.persons))
+    first = next(iter(question.measures))
+    if first in question.persons:
+        rows.sort(key=lambda row: (True, *(str(row[name]) for name in by)) if row[first] is None else (False,))
+    return len(hidden)
 
 
 def _check(question: Question, wanted: Range) -> None:
