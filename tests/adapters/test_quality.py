@@ -111,7 +111,7 @@ def test_what_a_contract_forbids_makes_the_gate_red_and_stops_the_publication_an
         spoil(job, table, statement)
     red = asked(story, "run")
     assert (red.returncode, red.stdout) == (1, "")
-    told = red.stderr.splitlines()[-1]
+    [told] = [line for line in red.stderr.splitlines() if line.startswith("error: ")]
     assert told.startswith("error: gate_red: run run:")
     assert [name for name in SPOILED if name not in told] == []
     assert telling(story, sent, *PLANTED) == []

@@ -16,8 +16,7 @@ from pyspark.sql import SparkSession
 from tests.lane import Sent, cloud_event
 from tests.ml.made import labelled
 from tests.parity.stories import Story, history
-from tests.serving.test_contacts import contact
-from tests.serving.world import account, passenger, reservation
+from tests.serving.world import account, contact, passenger, reservation
 
 from paxtrail.adapters import batch, lake, reprocessing
 from paxtrail.adapters.cuts import cut_of
@@ -206,7 +205,7 @@ def test_stream_and_batch_serve_what_a_trained_champion_said_and_reprocess_asks_
     data = labelled(300)
 
     def calls(*texts: str, after: int = 0) -> list[Sent]:
-        bodies = [json.dumps(contact("received", contact=f"C-{n}", text=text)).encode() for n, text in enumerate(texts, after)]
+        bodies = [json.dumps(contact(name=f"C-{n}", text=text)[1]).encode() for n, text in enumerate(texts, after)]
         return [cloud_event("contacts", f"champion-{n}", b, arrival=1_799_000_000_000_000 + n) for n, b in enumerate(bodies, after)]
 
     with closing(story):
