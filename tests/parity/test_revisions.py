@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -197,9 +196,9 @@ def heard(story: Story) -> dict[str, tuple[str, str]]:
 
 
 def test_stream_and_batch_serve_what_a_trained_champion_said_and_reprocess_asks_the_next_one(
-    clean_postgres: Settings, spark: SparkSession, tmp_path: Path
+    clean_postgres: Settings, spark: SparkSession
 ) -> None:
-    folder = tmp_path / "models"
+    folder = clean_postgres.home / "models"
     models = clean_postgres.models.model_copy(update={"folder": folder})
     story = Story(clean_postgres.model_copy(update={"models": models}), spark, seed=11)
     data = labelled(300)
