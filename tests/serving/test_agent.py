@@ -50,7 +50,7 @@ async def test_a_single_match_is_shown_at_once_with_flight_and_bag(api: Client, 
     found = await api.http.post("/agent/search", content=form, headers=FORM)
     assert (found.status_code, found.headers["location"]) == (303, f"/agent/customers/{world.customer()}")
     text = (await api.http.get(found.headers["location"])).text
-    for shown in ("John, Smith", "GOLD", EMAIL, "UA1545", "30 min late", "Fri 8 Feb 05:45 EST", "0016123456", "accepted", "mobility on"):
+    for shown in ("John Smith", "GOLD", EMAIL, "UA1545", "30 min late", "Fri 8 Feb 05:45 EST", "0016123456", "accepted", "mobility on"):
         assert shown in text, shown
     assert PASSPORT not in text
     assert "WCHR" not in text

@@ -88,7 +88,7 @@ def test_an_agent_finds_a_customer_by_keyboard_and_sees_changes_come(page: Page,
     expect(page.get_by_role("button", name="Find")).to_be_focused()
     page.keyboard.press("/")
     _find(page, "K7Q2ZP", "Smith")
-    expect(page.get_by_role("heading", name="John, Smith")).to_be_visible()
+    expect(page.get_by_role("heading", name="John Smith")).to_be_visible()
     expect(page.locator("[data-flight-status]")).to_have_text("scheduled")
 
     world.feed(("flights", world.flight("2013-02-08T09:30:00Z", status="DX")))
@@ -127,7 +127,7 @@ def test_a_page_left_open_goes_to_signing_in_when_its_session_has_ended(world: W
     with opened(world, PAXTRAIL_API__CHANGES_S="0") as page:
         _sign_in(page, world)
         _find(page, "K7Q2ZP", "Smith")
-        expect(page.get_by_role("heading", name="John, Smith")).to_be_visible()
+        expect(page.get_by_role("heading", name="John Smith")).to_be_visible()
         page.context.clear_cookies()
         expect(page.get_by_role("heading", name="Sign in")).to_be_visible(timeout=30_000)
 

@@ -77,6 +77,13 @@ def words(value: Any) -> str:
     return str(value).replace("_", " ")
 
 
+def person(name: Any) -> str:
+    """A name as people say it: `{"given": "John", "surname": "Smith"}` as "John Smith"."""
+    if isinstance(name, dict) and {"given", "surname"} & set(name):
+        return " ".join(words(name[part]) for part in ("title", "given", "surname") if name.get(part))
+    return words(name)
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_FOLDER / "templates"),
@@ -85,7 +92,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(clock=clock, words=words, instant=instant, stamp=stamp, percent=percent, trend=sentiment.trend)
+    environment.filters.update(
+        clock=clock, words=words, instant=instant, stamp=stamp, percent=percent, trend=sentiment.trend, person=person
+    )
     return environment
 
 
