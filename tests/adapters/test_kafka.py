@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # the stubs do not export it
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic  # type: ignore[attr-defined]  # the stubs do not export it
 from pyspark.sql import functions as F
 from tests.lane import Lane, cloud_event
 
@@ -56,6 +56,13 @@ def check_whole(frame: DataFrame, ranges: Ranges) -> None:
 
 def test_the_door_gets_each_partition_of_kafka_whole_and_in_order(kafka: Settings, spark: SparkSession, written: Ranges) -> None:
     check_whole(records(spark, kafka, written), written)
+
+
+def test_ranges_are_read_though_their_topic_has_more_partitions_since(kafka: Settings, spark: SparkSession, written: Ranges) -> None:
+    [topic] = written
+    admin = AdminClient({"bootstrap.servers": kafka.kafka.brokers})
+    admin.create_partitions([NewPartitions(topic, 5)])[topic].result(30)
+    assert records(spark, kafka, written).count() == 3 * RECORDS
 
 
 def test_the_lane_of_the_tests_divides_its_records_as_kafka_does(settings: Settings, spark: SparkSession, tmp_path: Path) -> None:

@@ -109,10 +109,12 @@ def records(spark: SparkSession, settings: Settings, ranges: Mapping[str, Mappin
     """Exactly the records of these ranges; fails when some are gone."""
     starting = {topic: {p: r[0] for p, r in partitions.items()} for topic, partitions in ranges.items()}
     ending = {topic: {p: r[1] for p, r in partitions.items()} for topic, partitions in ranges.items()}
+    assigned = {topic: [int(p) for p in partitions] for topic, partitions in ranges.items()}
     return (
         spark.read.format("kafka")
         .option("kafka.bootstrap.servers", settings.kafka.brokers)
-        .option("subscribe", ",".join(ranges))
+        # No subscription: the topic may have more partitions since, and Spark wants an offset for each that it subscribes to.
+        .option("assign", json.dumps(assigned))
         .option("startingOffsets", json.dumps(starting))
         .option("endingOffsets", json.dumps(ending))
         .option("includeHeaders", "true")
