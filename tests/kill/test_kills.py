@@ -178,12 +178,15 @@ def load(settings: Settings, messages: list[Message]) -> Iterator[None]:
 
 @contextmanager
 def waiting(settings: Settings, statement: str) -> Iterator[Callable[[], bool]]:
-    """Holds what the statement locks; whether the batch layer waits for it."""
+    """Holds what the statement locks; whether the batch layer waits for it. Who waits at the end never gets it: its statement would be
+    carried out although its client is dead."""
     address = dsn(settings, "serving", "postgres")
-    asked = "select count(*) from pg_stat_activity where usename = 'batch' and %s = any(pg_blocking_pids(pid))"
+    waits = "from pg_stat_activity where usename = 'batch' and %s = any(pg_blocking_pids(pid))"
     with psycopg.connect(address) as holder, psycopg.connect(address, autocommit=True) as looking:
         holder.execute(statement.encode())
-        yield lambda: looking.execute(asked, (holder.info.backend_pid,)).fetchone() != (0,)
+        own = (holder.info.backend_pid,)
+        yield lambda: looking.execute(f"select count(*) {waits}".encode(), own).fetchone() != (0,)
+        looking.execute(f"select pg_terminate_backend(pid, 10000) {waits}".encode(), own)
         holder.rollback()
 
 
