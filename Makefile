@@ -6,7 +6,7 @@ demo:  ## the whole of it, on two days of real flights
 	./paxtrail demo
 
 test: jars  ## all tests but those of the tools and the long proof
-	$(RUN) pytest -m "not proof and not tools"
+	$(RUN) pytest -m "not proof and not tools" --durations=25 --durations-min=10
 
 tools: jars  ## tests of schedules, marts and dashboards, with Airflow, dbt and Superset
 	$(RUN) pytest -m "tools and not proof"
