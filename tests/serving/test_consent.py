@@ -134,9 +134,9 @@ async def test_lists_and_timelines_of_bags_hold_what_the_person_allows(api: Clie
 
 
 PAGE = {
-    "nothing": (("John, Smith", "sounded negative", "search performed"), ("Not shown",)),
+    "nothing": (("John Smith", "sounded negative", "search performed"), ("Not shown",)),
     "objection to profiling": (
-        ("John, Smith", "UA1545", "chat about baggage, rated 1 of 5", "Not shown:", "sentiment (objection)"),
+        ("John Smith", "UA1545", "chat about baggage, rated 1 of 5", "Not shown:", "sentiment (objection)"),
         ("sounded", "search performed"),
     ),
     "restriction": (
