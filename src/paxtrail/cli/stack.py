@@ -32,7 +32,7 @@ def up(parts: tuple[str, ...]) -> None:
     """
     settings = Settings.load()
     for part, seconds in bring_up(settings, parts):
-        click.echo(f"{part.name:9} ready after {seconds:5.1f} s   {part.where(settings)}")
+        click.echo(f"{part.name:11} ready after {seconds:5.1f} s   {part.where(settings)}")
 
 
 @click.command()
@@ -67,12 +67,12 @@ def status(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"home": str(settings.home), "parts": rows}))
     else:
-        click.echo(f"{'part':9} {'state':9} {'pid':>8} {'uptime':>9} {'memory':>8}  {'where':28} health")
+        click.echo(f"{'part':11} {'state':9} {'pid':>8} {'uptime':>9} {'memory':>8}  {'where':28} health")
         for row in rows:
             uptime = str(timedelta(seconds=row["uptime_s"])) if row["uptime_s"] is not None else "-"  # type: ignore[arg-type]  # an int here
             size = f"{row['memory_bytes'] / 1e6:.0f} MB" if row["memory_bytes"] else "-"  # type: ignore[operator]  # an int here
             health = row["problem"] or "ok"
-            click.echo(f"{row['part']:9} {row['state']:9} {row['pid'] or '-':>8} {uptime:>9} {size:>8}  {row['where']:28} {health}")
+            click.echo(f"{row['part']:11} {row['state']:9} {row['pid'] or '-':>8} {uptime:>9} {size:>8}  {row['where']:28} {health}")
     if not all(row["healthy"] for row in rows):
         raise SystemExit(1)
 
