@@ -32,7 +32,7 @@ class Screen:
 
     def ready(self, part: str, seconds: float, where: str) -> None:
         """A part of the stack is up."""
-        self.say(f"{part:9} ready after {seconds:4.1f} s   {where}")
+        self.say(f"{part:11} ready after {seconds:4.1f} s   {where}")
 
     def show(self, what: RenderableType) -> None:
         self.console.print(what)
