@@ -69,6 +69,10 @@ def _page(settings: Settings) -> Path:
 
 def _document(job: Job) -> None:
     """Makes the page, from the models and what the catalogue says of their tables; until it is whole the one before stays."""
+    # An incremental build leaves views of no schema in the session, and the catalogue of dbt stumbles over them.
+    for table in job.spark.catalog.listTables():
+        if table.isTemporary:
+            job.spark.catalog.dropTempView(table.name)
     # The build has compiled and tested the models: once is enough.
     _dbt(job, "docs", "generate", "--static", "--no-compile", undone="the marts are published, their documentation stays as it was")
     page = _page(job.settings)
