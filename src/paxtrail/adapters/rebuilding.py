@@ -98,7 +98,7 @@ def _claims(serving: psycopg.Connection[Any], query: QueryBuilder, tables: Seque
     longest = max(horizons.values())
     rows = _rows(
         query,
-        f'SELECT DISTINCT substr(event_id, 1, 32), topic, partition, "offset", arrival_time FROM ({every})'
+        f'SELECT DISTINCT substr(event_id, 1, {events.RECORD_DIGITS}), topic, partition, "offset", arrival_time FROM ({every})'
         f" WHERE arrival_time >= {(newest or 0) - longest} ORDER BY arrival_time",
     )
     counting = [row for row in rows if row[4] >= newest - horizons.get(row[1].removeprefix("raw."), longest)]

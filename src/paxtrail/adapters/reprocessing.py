@@ -77,7 +77,7 @@ class Reprocessing:
             yield row.asDict(recursive=True)
 
     def _revised(self, rows: Iterator[Row], seq: int) -> Iterator[pa.RecordBatch]:
-        records = (list(found) for _, found in groupby(rows, key=lambda row: row["event_id"][:32]))
+        records = (list(found) for _, found in groupby(rows, key=lambda row: row["event_id"][: events.RECORD_DIGITS]))
         while chunk := list(islice(records, _CHUNK)):
             fresh = [row | {"lane": lanes.REVISIONS, "seq": seq} for row in self._decoded_again(chunk)]
             if fresh:
@@ -99,7 +99,7 @@ class Reprocessing:
                 # What was accepted once stays as it was; the operator sees the count.
                 self.counts["refused"] += 1
                 continue
-            decoded.append((rows, record, replace(again, record_id=bytes.fromhex(rows[0]["event_id"][:32]))))
+            decoded.append((rows, record, replace(again, record_id=bytes.fromhex(rows[0]["event_id"][: events.RECORD_DIGITS]))))
         tokens = self._vault.tokens(named(again for _, _, again in decoded))
         owners = self._vault.keys({tokens[draft.subject or draft.owner] for _, _, again in decoded for draft in again.drafts})
         for rows, record, again in decoded:
@@ -137,7 +137,7 @@ def _record(rows: Sequence[Row], keys: dict[str, bytes | None]) -> Record | None
     first = rows[0]
     headers = {
         # Bronze keeps the record's id, not what it was made of; the caller puts it back.
-        "ce_id": first["event_id"][:32],
+        "ce_id": first["event_id"][: events.RECORD_DIGITS],
         "ce_source": "paxtrail/reprocess",
         "ce_type": f"paxtrail.{first['source']}.received",
         "ce_specversion": "1.0",

@@ -289,7 +289,11 @@ class Full:
 
     def _program(self, name: str, *arguments: str) -> dict[str, Any]:
         """What a program printed as its last line; PaxtrailError with the end of its log if it failed."""
-        return Program(self.settings, f"demo-{name}", [sys.executable, *arguments]).result()
+        program = Program(self.settings, f"demo-{name}", [sys.executable, *arguments])
+        try:
+            return program.result()
+        finally:
+            program.stop()  # it has a session of its own, which Ctrl-C does not reach
 
 
 @contextmanager

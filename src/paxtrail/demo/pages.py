@@ -21,9 +21,14 @@ Charts = Mapping[str, Mapping[str, Mapping[str, float]]]
 """Sum of each metric over a chart's rows, by the dashboard's name, the chart's and the metric's; 0 where there is no number."""
 
 
+def has_numbers(sums: Mapping[str, float]) -> bool:
+    """Whether a chart shows something: each metric above 0."""
+    return bool(sums) and min(sums.values()) > 0
+
+
 def full_boards(charts: Charts) -> int:
-    """Dashboards all of whose charts show something: rows, and each metric above 0."""
-    return sum(bool(shown) and all(sums and min(sums.values()) > 0 for sums in shown.values()) for shown in charts.values())
+    """Dashboards all of whose charts show something."""
+    return sum(bool(shown) and all(map(has_numbers, shown.values())) for shown in charts.values())
 
 
 def time_range(metadata: Mapping[str, Any]) -> str:

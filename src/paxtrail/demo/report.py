@@ -14,6 +14,7 @@ from paxtrail.demo.batches import Publication
 from paxtrail.demo.check import Findings
 from paxtrail.demo.feed import METHOD, Freshness
 from paxtrail.demo.full import Answered
+from paxtrail.demo.pages import has_numbers
 from paxtrail.demo.screen import Screen
 from paxtrail.demo.served import Served
 from paxtrail.demo.story import Objector, Traveller, shown
@@ -206,7 +207,7 @@ def _kept_back(who: Objector | None) -> str:
 
 def _boards(tools: Answered) -> str:
     return "; ".join(
-        f"{board}: {sum(bool(sums) and min(sums.values()) > 0 for sums in shown.values())} of {len(shown)} charts with numbers above 0"
+        f"{board}: {sum(map(has_numbers, shown.values()))} of {len(shown)} charts with numbers above 0"
         for board, shown in tools.charts.items()
     )
 

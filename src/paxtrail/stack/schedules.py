@@ -68,7 +68,7 @@ class Schedules:
         """Whether the run has ended well; PaxtrailError with the place of the log if it has ended otherwise."""
         state = self.runs(name).get(run)
         if state == "failed":
-            failed = sorted(name for name, task in self.tasks(name, run).items() if task.state == "failed")
+            failed = sorted(task_id for task_id, task in self.tasks(name, run).items() if task.state == "failed")
             place = self._logs / f"dag_id={name}" / f"run_id={run}"
             raise PaxtrailError(f"run {run} of {name} failed at {', '.join(failed) or 'its time limit'}; logs in {place}")
         return state == "success"
