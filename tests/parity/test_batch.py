@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import orjson
 import psycopg
 import pytest
 from pyspark.sql import SparkSession
-from tests.parity.bronze import Events, Lane, Row, configure, served
+from tests.parity.bronze import Events, Lane, Row, configure, few, served
 
 from paxtrail.adapters import batch, configuration, publication, rebuilding
 from paxtrail.adapters.cuts import cut_of, open_cut
@@ -28,7 +29,7 @@ from paxtrail.tables.silver import EVENTS, STATES
 class World:
     """One lane, its batch layer and its serving store."""
 
-    def __init__(self, settings: Settings, spark: SparkSession, folder: Path) -> None:
+    def __init__(self, settings: Settings, spark: SparkSession, folder: Path, configure: Callable[..., Settings]) -> None:
         self.folder, self.spark = folder, spark
         self.settings = configure(settings, folder / "conf")
         self.tables = configuration.attributes(self.settings.conf)
@@ -94,12 +95,26 @@ class World:
         return {(row["entity"], row["key"]): row["state"] for row in rows}
 
 
-@pytest.fixture
-def world(clean_postgres: Settings, spark: SparkSession, tmp_path: Path) -> Iterator[World]:
-    made = World(clean_postgres, spark, tmp_path)
+@contextmanager
+def world_of(settings: Settings, spark: SparkSession, folder: Path, configure: Callable[..., Settings]) -> Iterator[World]:
+    made = World(settings, spark, folder, configure)
     yield made
     made.lane.close()
     made.serving.close()
+
+
+@pytest.fixture
+def world(clean_postgres: Settings, spark: SparkSession, tmp_path: Path) -> Iterator[World]:
+    """With few attributes."""
+    with world_of(clean_postgres, spark, tmp_path, few) as made:
+        yield made
+
+
+@pytest.fixture
+def whole(clean_postgres: Settings, spark: SparkSession, tmp_path: Path) -> Iterator[World]:
+    """With every fold."""
+    with world_of(clean_postgres, spark, tmp_path, configure) as made:
+        yield made
 
 
 def test_the_same_run_opens_the_same_cut_whatever_was_committed_since(world: World) -> None:
@@ -138,32 +153,32 @@ def test_a_cut_waits_for_no_dead_stream_but_refuses_half_a_micro_batch(world: Wo
     assert open_cut(world.serving, world.settings, "a", patience=0).lanes["main"].seq == 2
 
 
-def test_speed_and_batch_agree_over_several_cuts_and_nothing_drifts(world: World) -> None:
-    history = world.events.history(40)
+def test_speed_and_batch_agree_over_several_cuts_and_nothing_drifts(whole: World) -> None:
+    history = whole.events.history(40)
     for number, run_id in enumerate(("a", "b")):
         for start in range(number * 20, number * 20 + 20, 7):
-            world.write(*history[start : min(start + 7, number * 20 + 20)])
-        made = world.make(run_id)
+            whole.write(*history[start : min(start + 7, number * 20 + 20)])
+        made = whole.make(run_id)
         assert made["states"]["mode"] == ("full" if run_id == "a" else "incremental")
-        world.write(world.events.record(("profile", "profile-1")))  # while the batch runs
-        before = world.versions()
-        counts = world.publish(run_id)
+        whole.write(whole.events.record(("profile", "profile-1")))  # while the batch runs
+        before = whole.versions()
+        counts = whole.publish(run_id)
         assert (counts["drifted"], counts["healed"], counts["redefined"]) == (0, 0, 0)
         assert counts["published"] > 0
-        assert world.versions() == before
-        assert world.served() == world.expected()
-    assert world.serving.execute("SELECT DISTINCT epoch FROM states ORDER BY 1").fetchall() == [(0,), (3,)]
+        assert whole.versions() == before
+        assert whole.served() == whole.expected()
+    assert whole.serving.execute("SELECT DISTINCT epoch FROM states ORDER BY 1").fetchall() == [(0,), (3,)]
 
 
-def test_full_and_incremental_runs_make_the_same_states(world: World) -> None:
-    history = world.events.history(40)
-    world.write(*history[:20])
-    world.make("a")
-    world.write(*history[20:])
-    assert world.make("b")["states"]["mode"] == "incremental"
-    incremental = world.batch_states()
-    assert world.make("c", full=True)["states"]["mode"] == "full"
-    assert world.batch_states() == incremental
+def test_full_and_incremental_runs_make_the_same_states(whole: World) -> None:
+    history = whole.events.history(40)
+    whole.write(*history[:20])
+    whole.make("a")
+    whole.write(*history[20:])
+    assert whole.make("b")["states"]["mode"] == "incremental"
+    incremental = whole.batch_states()
+    assert whole.make("c", full=True)["states"]["mode"] == "full"
+    assert whole.batch_states() == incremental
     assert len(incremental) > 20
 
 
@@ -213,7 +228,7 @@ def test_another_attribute_table_makes_the_run_full_and_its_changes_redefinition
     world.run("a")
     world.write(world.events.record(("flight", "f2")))
     most = {"from": ["alpha.said"], "value": "$.miles", "fold": "max"}
-    world.settings = configure(world.settings, world.folder / "conf2", changed={"miles": most})
+    world.settings = few(world.settings, world.folder / "conf2", changed={"miles": most})
     world.tables = configuration.attributes(world.settings.conf)
     counts = world.run("b")
     assert counts["states"]["mode"] == "full"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,8 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
-from tests.fold_histories import DEFINITIONS
-from tests.parity.bronze import Row, configure
-from tests.parity.test_batch import World
+from tests.parity.bronze import Row, few
+from tests.parity.test_batch import World, world_of
 
 from paxtrail.adapters import configuration, lake, silver, silver_retention
 from paxtrail.adapters.silver_retention import expire
@@ -28,22 +26,15 @@ EVERYTHING = (Limit("alpha", "", 11 * DAY), Limit("beta", "", 11 * DAY))
 RELATION = {"from_kind": "profile", "from_key": "t1", "kind": "travels", "to_kind": "journey", "to_key": "j1"}
 
 
-# What folds do is tested elsewhere; each attribute more is time for Spark's planner.
-FEW = partial(configure, without=sorted(set(DEFINITIONS) - {"tier", "miles", "last", "ssrs"}))
-
-
 def before(record: int) -> Limit:
     """Records of alpha up to this one."""
     return Limit("alpha", "", 10 * DAY + record)
 
 
 @pytest.fixture
-def world(clean_postgres: Settings, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setattr("tests.parity.test_batch.configure", FEW)
-    made = World(clean_postgres, spark, tmp_path)
-    yield made
-    made.lane.close()
-    made.serving.close()
+def world(clean_postgres: Settings, spark: SparkSession, tmp_path: Path) -> Iterator[World]:
+    with world_of(clean_postgres, spark, tmp_path, few) as made:
+        yield made
 
 
 def rows(world: World, table: Table) -> DataFrame:
@@ -162,7 +153,7 @@ def test_of_expired_events_remains_what_is_defined_as_it_was(world: World) -> No
     world.run("a")
     assert expire(world.job("a"), [before(2)])["events"] == 1
     least = {"from": ["alpha.said"], "value": "$.miles", "fold": "min"}
-    world.settings = FEW(world.settings, world.folder / "conf2", changed={"miles": least})
+    world.settings = few(world.settings, world.folder / "conf2", changed={"miles": least})
     world.tables = configuration.attributes(world.settings.conf)
     assert world.run("b")["states"]["mode"] == "full"
     state, expected = world.served()["flight", "f1"], world.expected()["flight", "f1"]
