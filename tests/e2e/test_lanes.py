@@ -54,6 +54,7 @@ def run(settings: Settings, **variables: str) -> dict[str, int]:
     return {lane: process.wait() for lane, process in started.items()}
 
 
+@pytest.mark.proof
 @pytest.mark.timeout(900)
 def test_a_source_moves_between_streams_and_each_record_counts_once(clean_postgres: Settings, kafka: Settings, tmp_path: Path) -> None:
     world = clean_postgres.model_copy(update={"kafka": kafka.kafka})

@@ -309,27 +309,27 @@ def test_missing_edges_links_and_relations_are_healed(world: World) -> None:
     assert world.run("b")["by"]["links"]["healed"] == 0
 
 
-def test_an_empty_serving_store_is_rebuilt_from_delta_to_the_same_states_and_ids(world: World) -> None:
-    history = world.events.history(30)
+def test_an_empty_serving_store_is_rebuilt_from_delta_to_the_same_states_and_ids(whole: World) -> None:
+    history = whole.events.history(30)
     relation = {"from_kind": "profile", "from_key": "t1", "kind": "travels", "to_kind": "journey", "to_key": "j1"}
-    world.write(*history[:15], world.events.person(("loyalty", "t1"), ("passenger", "t2"), relations=[relation]))
-    world.run("a")
-    world.write(*history[15:])  # committed, but in no cut
+    whole.write(*history[:15], whole.events.person(("loyalty", "t1"), ("passenger", "t2"), relations=[relation]))
+    whole.run("a")
+    whole.write(*history[15:])  # committed, but in no cut
     tables = ("links", "edges", "relations", "timeline")
 
     def rows() -> dict[str, set[tuple[str]]]:
         """Without the epoch that last stated them: the rebuilt store has one cut for all."""
-        return {table: set(world.serving.execute(f"SELECT (to_jsonb(t) - 'epoch')::text FROM {table} t").fetchall()) for table in tables}
+        return {table: set(whole.serving.execute(f"SELECT (to_jsonb(t) - 'epoch')::text FROM {table} t").fetchall()) for table in tables}
 
-    before, versions = rows(), world.versions()
-    counts = world.rebuild()
+    before, versions = rows(), whole.versions()
+    counts = whole.rebuild()
     assert counts["publication"]["drifted"] == 0
     assert counts["events"]["dropped"] == 0
-    assert world.served() == world.expected()
+    assert whole.served() == whole.expected()
     assert rows() == before
-    again = world.versions()
+    again = whole.versions()
     assert again.keys() >= versions.keys()
     assert all(again[at] > versions[at] for at in versions)
-    world.write(world.events.record(("flight", "f1")))  # the stream goes on with the next number
-    assert world.run("b")["drifted"] == 0
-    assert world.served() == world.expected()
+    whole.write(whole.events.record(("flight", "f1")))  # the stream goes on with the next number
+    assert whole.run("b")["drifted"] == 0
+    assert whole.served() == whole.expected()

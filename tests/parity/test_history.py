@@ -135,6 +135,7 @@ def test_a_micro_batch_whose_records_do_not_add_up_does_not_commit(clean_postgre
         story.close()
 
 
+@pytest.mark.proof
 def test_duplicates_older_than_the_horizon_heal_at_the_next_cut(story: Story) -> None:
     told = history(4, flights=1)
     story.tell(told)

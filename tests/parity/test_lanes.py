@@ -44,6 +44,7 @@ def story(two_lanes: Settings, spark: SparkSession) -> Iterator[Story]:
     told.close()
 
 
+@pytest.mark.proof
 def test_two_lanes_with_crashes_and_cuts_give_the_state_of_one_fold(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     told = history(21, flights=1)
     third = len(told) // 3

@@ -109,7 +109,7 @@ class Killed(BaseException):
     """The process dies here."""
 
 
-@pytest.mark.parametrize("point", ["before its ids are kept", "before its events are deleted"])
+@pytest.mark.parametrize("point", [pytest.param("before its ids are kept", marks=pytest.mark.proof), "before its events are deleted"])
 def test_killed_between_freezing_and_deleting_nothing_counts_twice(world: World, monkeypatch: pytest.MonkeyPatch, point: str) -> None:
     first, history = world.events.record(("flight", "f1")), world.events.history(20)
     world.write(first, *history[:10], *persons(world))

@@ -153,6 +153,7 @@ def test_links_and_relations_that_only_a_faulty_decoder_said_go_at_the_next_publ
     story.truth.check(revised=True)
 
 
+@pytest.mark.proof
 def test_an_edge_that_the_stream_sees_again_after_the_cut_stays(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     def booked(version: int, locator: str, number: str) -> Sent:
         john = passenger(1, "LINKSON", locator, loyalty={"airline": "UA", "number": number})

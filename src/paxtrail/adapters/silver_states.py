@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from psycopg.types.json import Jsonb
+from pyspark import StorageLevel
 
 from paxtrail.adapters import configuration, lake, silver
 from paxtrail.adapters.silver import Job
@@ -30,9 +31,13 @@ def fold_states(job: Job, *, full: bool = False) -> dict[str, Any]:
         full = full or base is None or base["digests"] != digests or revised_since(job, base["epoch"])
         about = {"mode": "full" if full else "incremental", "base": None if full or base is None else base["run"], "digests": digests}
         if full or base is None:
-            rows = states.laid_out(states.folded(told.events, tables, job.cut.epoch, told.frozen))
+            # Kept: laying out looks at all of them first, and would fold them once more.
+            rows = states.folded(told.events, tables, job.cut.epoch, told.frozen).persist(StorageLevel.DISK_ONLY)
             kinds = ", ".join(f"'{entity}'" for entity in digests)
-            silver.write(job, STATES, rows, mode="overwrite", where=f"entity IN ({kinds})", about=about)
+            try:
+                silver.write(job, STATES, states.laid_out(rows), mode="overwrite", where=f"entity IN ({kinds})", about=about)
+            finally:
+                rows.unpersist()
         else:
             added = events.since(told.events, base["epoch"])
             silver.merge(job, STATES, states.advanced(known, added, tables, job.cut.epoch), about=about)

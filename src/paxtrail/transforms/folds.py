@@ -6,7 +6,7 @@ Everything after the one shuffle by key stays in its partition. State texts pars
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import reduce
+from functools import lru_cache, reduce
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -32,9 +32,12 @@ _ENTRY = T.StructType(
         T.StructField("scale", T.IntegerType()),
     ]
 )
-"""One entry. `sub`: what entries of one attribute are told apart by (unit, day, key, value); `o`: the total order, for min and max
-only the value in `t`; `n`: count, or billionths of a sum (whole numbers print without an exponent in every SQL mode); `scale`: the
-decimals that were written."""
+"""One entry. `sub`: what entries of one attribute are told apart by (unit, day, key, value; those of `recent` by all that they are);
+`o`: the total order, for min and max only the value in `t`; `n`: count, or billionths of a sum (whole numbers print without an exponent
+in every SQL mode); `scale`: the decimals that were written."""
+
+_kept = lru_cache(maxsize=2048)
+"""A column is the same in every plan, and takes hundreds of calls to the JVM."""
 
 
 def fold(events: DataFrame, tables: Mapping[str, AttributeTable], base: DataFrame | None = None) -> DataFrame:
@@ -65,39 +68,48 @@ def _parsed(states: DataFrame, tables: Mapping[str, AttributeTable]) -> tuple[Da
     ]
 
     def held(table: AttributeTable) -> Column:
-        return F.concat(*[_held(attribute, F.col(f"of_{table.entity}")[attribute.slot]) for attribute in table.attributes.values()])
+        return F.concat(*[_held(attribute, f"of_{table.entity}") for attribute in table.attributes.values()])
 
     return states.select("entity", "key", *parsed), _by_entity(tables, held)
 
 
 def _entries(rows: DataFrame, entries: Column) -> DataFrame:
-    """(entity, key, e)"""
-    return rows.select("entity", "key", F.explode(entries).alias("e"))
+    """(entity, key, e) of what is said: an entry without what its kind needs is none.
+
+    In steps, and looked through last: `filter` with all that stands below it is interpreted, and so is a generator of what is no
+    column; and a value that is both asked for and tested is read twice. `explode_outer`: for `explode`, the optimizer would ask for
+    the size of the arrays before, and make them twice.
+    """
+    found = rows.select("entity", "key", entries.alias("all")).select("entity", "key", F.explode_outer("all").alias("e"))
+    return found.where("e.sub IS NOT NULL AND (e.n IS NOT NULL OR e.o.t IS NOT NULL AND e.o.v IS NOT NULL)")
 
 
 # -- entries of events ------------------------------------------------------------------------------------------------------
 
 
 def _said(table: AttributeTable) -> Column:
-    """All entries of one event."""
+    """All entries of one event; some may be none."""
     attributes = table.attributes.values()
-    single = F.array(*[_mention(a, None, F.col("event_id")) for a in attributes if a.each is None], F.lit(None).cast(_ENTRY))
+    single = [_mentioned(a) for a in attributes if a.each is None]
     lists = [_mentions(a) for a in attributes if a.each is not None]
-    return F.filter(F.concat(single, *lists), lambda entry: entry.isNotNull())
+    return F.concat(F.array(*single, F.lit(None).cast(_ENTRY)), *lists)
 
 
+@_kept
+def _mentioned(attribute: Attribute) -> Column:
+    return F.when(_fed(attribute), _mention(attribute, None, F.col("event_id")))
+
+
+@_kept
 def _mentions(attribute: Attribute) -> Column:
     items = _at(F.col("payload"), attribute.each or "$", "array<variant>")
     entries = F.transform(items, lambda item, place: _mention(attribute, item, F.concat_ws(".", "event_id", place.cast("string"))))
-    return F.coalesce(entries, F.array().cast(T.ArrayType(_ENTRY)))
+    return F.coalesce(F.when(_fed(attribute), entries), F.array().cast(T.ArrayType(_ENTRY)))
 
 
 def _mention(attribute: Attribute, item: Column | None, id_: Column) -> Column:
-    """The entry of one event, or of one item of its list; null if it says nothing."""
+    """The entry of one event that feeds the attribute, or of one item of its list; without `sub`, order or number if it says nothing."""
     value = _value(attribute, item)
-    said = _fed(attribute)
-    if attribute.value is not None:
-        said &= value.isNotNull()
     order = {
         "r": _rank(attribute),
         "t": F.col("event_time"),
@@ -107,35 +119,29 @@ def _mention(attribute: Attribute, item: Column | None, id_: Column) -> Column:
         "v": value,
     }
     zero = {"r": F.lit(0), "s": F.lit(0), "a": F.lit(0)}
+    one = F.lit(1) if attribute.value is None else F.when(value.isNotNull(), 1)
     match attribute.fold:
         case "latest":
-            entry = _entry(attribute, order=order)
+            return _entry(attribute, order=order)
         case "first":
-            entry = _entry(attribute, order={**order, "r": -order["r"]})
+            return _entry(attribute, order={**order, "r": -order["r"]})
         case "min" | "max":
-            number = _number(attribute, item)
-            said &= number.isNotNull()
-            entry = _entry(attribute, order={**zero, "t": number, "i": F.lit(""), "v": F.lit("")})
+            return _entry(attribute, order={**zero, "t": _number(attribute, item), "i": F.lit(""), "v": F.lit("")})
         case "sum":
             raw = _text(attribute.value if isinstance(attribute.value, str) else "$", item)
-            said &= raw.rlike(f"^({NUMBER.pattern})$")
             unit = F.lit("") if attribute.unit is None else F.coalesce(_text(attribute.unit, item), F.lit(""))
-            n, scale = _decimal(F.when(said, raw))
-            entry = _entry(attribute, sub=unit, n=n, scale=scale)
+            n, scale = _decimal(F.when(raw.rlike(f"^({NUMBER.pattern})$"), raw))
+            return _entry(attribute, sub=unit, n=n, scale=scale)
         case "count":
-            entry = _entry(attribute, n=F.lit(1))
+            return _entry(attribute, n=one)
         case "days":
-            entry = _entry(attribute, sub=_day(F.col("event_time")), n=F.lit(1))
+            return _entry(attribute, sub=_day(F.col("event_time")), n=one)
         case "recent":
-            entry = _entry(attribute, sub=_stamp(order["t"], id_, value), order={**order, **zero})
+            return _entry(attribute, order={**order, **zero})
         case "set":
-            said &= value != "null"
-            entry = _entry(attribute, sub=value, order={**order, **zero, "v": F.lit("")})
+            return _entry(attribute, sub=F.nullif(value, F.lit("null")), order={**order, **zero, "v": F.lit("")})
         case _:
-            key = _text(attribute.key or "$", item)
-            said &= key.isNotNull()
-            entry = _entry(attribute, sub=key, order=order)
-    return F.when(said, entry)
+            return _entry(attribute, sub=_text(attribute.key or "$", item), order=order)
 
 
 def _fed(attribute: Attribute) -> Column:
@@ -187,10 +193,6 @@ def _value(attribute: Attribute, item: Column | None) -> Column:
 
 def _day(time: Column) -> Column:
     return F.date_from_unix_date(F.floor(time / F.lit(DAY)).cast("int")).cast("string")
-
-
-def _stamp(time: Column, id_: Column, value: Column) -> Column:
-    return F.concat_ws("\u0001", time.cast("string"), id_, value)
 
 
 def _decimal(text: Column) -> tuple[Column, Column]:
@@ -249,8 +251,10 @@ _PARTS: dict[str, dict[str, T.DataType]] = {
 """Members of one entry of a canonical state, by kind."""
 
 
-def _held(attribute: Attribute, state: Column) -> Column:
-    """Entries a state holds of one attribute."""
+@_kept
+def _held(attribute: Attribute, column: str) -> Column:
+    """Entries a state holds of one attribute; `column` has the parts of the state."""
+    state = F.col(column)[attribute.slot]
     nothing = F.array().cast(T.ArrayType(_ENTRY))
     if attribute.fold in _MANY:
         return F.coalesce(F.transform(state, lambda part: _of_state(attribute, part)), nothing)
@@ -274,8 +278,7 @@ def _of_state(attribute: Attribute, part: Column) -> Column:
         case "days":
             return _entry(attribute, sub=part["d"], n=part["n"])
         case "recent":
-            order = {**zero, **{name: part[name] for name in "tiv"}}
-            return _entry(attribute, sub=_stamp(part["t"], part["i"], part["v"]), order=order)
+            return _entry(attribute, order={**zero, **{name: part[name] for name in "tiv"}})
         case _:
             return _entry(attribute, sub=part["k"], order={**zero, "t": part["t"], "i": part["i"], "v": F.lit("")})
 
@@ -286,8 +289,10 @@ def _of_state(attribute: Attribute, part: Column) -> Column:
 def _united(entries: DataFrame) -> DataFrame:
     """(entity, key, state) of (entity, key, e): one entry a `sub`, then the newest `keep`, then the text."""
     least = F.col("e.kind").isin("first", "min")
+    whole = F.concat_ws("\u0001", "e.o.t", "e.o.i", "e.o.v")
     entry = (
-        entries.groupBy("entity", "key", "e.slot", "e.kind", "e.keep", "e.sub")
+        entries.withColumn("sub", F.when(F.col("e.kind") == "recent", whole).otherwise(F.col("e.sub")))
+        .groupBy("entity", "key", "e.slot", "e.kind", "e.keep", "sub")
         .agg(
             F.coalesce(F.max(F.when(~least, F.col("e.o"))), F.min(F.when(least, F.col("e.o")))).alias("o"),
             F.sum("e.n").alias("n"),
