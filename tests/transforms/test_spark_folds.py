@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from pyspark.sql import functions as F
+from tests.conftest import COMPILED
 from tests.fold_histories import DEFINITIONS, histories, table
 
 from paxtrail.core import folds as core
@@ -52,6 +54,17 @@ def of_states(spark: SparkSession, rows: list[tuple[str, str]]) -> DataFrame:
 
 def states(found: DataFrame) -> dict[str, Any]:
     return {row["key"]: orjson.loads(row["state"]) for row in found.collect()}
+
+
+@pytest.fixture(autouse=True, params=["compiled", "interpreted"])
+def mode(request: pytest.FixtureRequest, spark: SparkSession) -> Iterator[None]:
+    """Both ways in which Spark evaluates a column."""
+    before = {key: spark.conf.get(key) for key in COMPILED}
+    for key, value in COMPILED.items() if request.param == "compiled" else ():
+        spark.conf.set(key, value)
+    yield
+    for key, value in before.items():
+        spark.conf.set(key, str(value))
 
 
 @pytest.fixture(scope="module")
