@@ -59,12 +59,12 @@ def states(found: DataFrame) -> dict[str, Any]:
 @pytest.fixture(autouse=True, params=["compiled", "interpreted"])
 def mode(request: pytest.FixtureRequest, spark: SparkSession) -> Iterator[None]:
     """Both ways in which Spark evaluates a column."""
-    before = {key: spark.conf.get(key) for key in COMPILED}
+    before = {key: str(spark.conf.get(key)) for key in COMPILED}
     for key, value in COMPILED.items() if request.param == "compiled" else ():
         spark.conf.set(key, value)
     yield
     for key, value in before.items():
-        spark.conf.set(key, str(value))
+        spark.conf.set(key, value)
 
 
 @pytest.fixture(scope="module")
