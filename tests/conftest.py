@@ -31,15 +31,11 @@ for _name in [name for name in os.environ if name.startswith("PAXTRAIL_")]:
     del os.environ[_name]  # a developer's copy of the stack is not what tests run against
 
 
-COMPILED = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
-"""Spark's own defaults: plans are compiled. The tests' are interpreted, which for a handful of rows takes a third less; those that ask
-whether Spark computes what Python does, and the demo's, run compiled."""
-_SHORT = {
-    # Tests end before a second compiler and parallel collectors would pay for themselves.
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
-    "spark.sql.codegen.wholeStage": "false",
-    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-}
+INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+"""Plans that Spark does not compile, as it does by default: for a handful of rows that takes a third less. Tests that ask whether Spark
+computes what Python does, and the demo's, run compiled."""
+# Tests end before a second compiler and parallel collectors would pay for themselves.
+_SHORT = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC", **INTERPRETED}
 
 
 def settings_for(home: Path) -> Settings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,10 @@ class World:
         self.events = Events()
         self.serving = psycopg.connect(dsn(self.settings, "serving", "batch"), autocommit=True)
         self.written: list[Row] = []
+
+    def close(self) -> None:
+        self.lane.close()
+        self.serving.close()
 
     def write(self, *records: list[Row]) -> int:
         rows = list(chain.from_iterable(records))
@@ -95,25 +99,17 @@ class World:
         return {(row["entity"], row["key"]): row["state"] for row in rows}
 
 
-@contextmanager
-def world_of(settings: Settings, spark: SparkSession, folder: Path, configure: Callable[..., Settings]) -> Iterator[World]:
-    made = World(settings, spark, folder, configure)
-    yield made
-    made.lane.close()
-    made.serving.close()
-
-
 @pytest.fixture
 def world(clean_postgres: Settings, spark: SparkSession, tmp_path: Path) -> Iterator[World]:
     """With few attributes."""
-    with world_of(clean_postgres, spark, tmp_path, few) as made:
+    with closing(World(clean_postgres, spark, tmp_path, few)) as made:
         yield made
 
 
 @pytest.fixture
 def whole(clean_postgres: Settings, spark: SparkSession, tmp_path: Path) -> Iterator[World]:
     """With every fold."""
-    with world_of(clean_postgres, spark, tmp_path, configure) as made:
+    with closing(World(clean_postgres, spark, tmp_path, configure)) as made:
         yield made
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from tests.parity.bronze import Row, few
-from tests.parity.test_batch import World, world_of
+from tests.parity.test_batch import World
 
 from paxtrail.adapters import configuration, lake, silver, silver_retention
 from paxtrail.adapters.silver_retention import expire
@@ -33,7 +34,7 @@ def before(record: int) -> Limit:
 
 @pytest.fixture
 def world(clean_postgres: Settings, spark: SparkSession, tmp_path: Path) -> Iterator[World]:
-    with world_of(clean_postgres, spark, tmp_path, few) as made:
+    with closing(World(clean_postgres, spark, tmp_path, few)) as made:
         yield made
 
 

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from pyspark.sql import functions as F
-from tests.conftest import COMPILED
+from tests.conftest import INTERPRETED
 from tests.fold_histories import DEFINITIONS, histories, table
 
 from paxtrail.core import folds as core
@@ -58,12 +58,11 @@ def states(found: DataFrame) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True, params=["compiled", "interpreted"])
 def mode(request: pytest.FixtureRequest, spark: SparkSession) -> Iterator[None]:
-    """Both ways in which Spark evaluates a column."""
-    before = {key: str(spark.conf.get(key)) for key in COMPILED}
-    for key, value in COMPILED.items() if request.param == "compiled" else ():
-        spark.conf.set(key, value)
+    """Both ways in which Spark evaluates a column; compiled is its default."""
+    for key in INTERPRETED if request.param == "compiled" else ():
+        spark.conf.unset(key)
     yield
-    for key, value in before.items():
+    for key, value in INTERPRETED.items():
         spark.conf.set(key, value)
 
 

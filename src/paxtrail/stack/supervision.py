@@ -147,7 +147,7 @@ class Supervisor:
             **places.environment(self.settings),
             "PYTHONPATH": str(ROOT / "src"),
             "PYSPARK_PYTHON": sys.executable,
-            # Else glibc keeps up to eight heaps a core for the threads of each JVM, and gives none of it back.
+            # Else glibc keeps up to eight heaps a core for the threads of each JVM, and gives little of it back.
             "MALLOC_ARENA_MAX": "2",
             _MARK: str(self.settings.home),
         }
