@@ -24,8 +24,7 @@ def run(settings: Settings, *, once: bool = False, supervise: bool = False) -> N
     if supervise:
         Druid(settings).supervise()
     with lake.locked("analytics", settings):
-        own = settings.spark.model_copy(update={"driver_memory": settings.druid.driver_memory})
-        spark = session(settings.model_copy(update={"spark": own}), "analytics")
+        spark = session(settings, "analytics", settings.druid.driver_memory)
         trigger: dict[str, Any] = {"availableNow": True} if once else {"processingTime": f"{settings.druid.trigger_ms} milliseconds"}
         queries = []
         for lane, path in analytics.lanes(settings).items():

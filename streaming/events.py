@@ -30,7 +30,7 @@ def run(settings: Settings, lane: str, *, once: bool = False, accept_loss: bool 
     """Runs the lane until it is told to stop; with `once`, until everything that is there now is committed."""
     topics = kafka.raw_topics(lanes.lanes(settings)[lane])
     with lake.locked(f"bronze.{lane}", settings):
-        spark = session(settings, f"events-{lane}")
+        spark = session(settings, f"events-{lane}", settings.stream.driver_memory)
         layer = SpeedLayer(settings, spark, lane)
         finished = patiently(lambda: layer.recover(accept_loss=accept_loss))
         finished += patiently(lambda: finish_retired(settings, spark, layer.connection, accept_loss=accept_loss))

@@ -50,6 +50,7 @@ class Stream(_Part):
     claim_horizon_hours: dict[str, int]
     """Hours after which a claim is forgotten, by source; `default` for those that are not named."""
     maintenance_commits: int
+    driver_memory: str
     failpoint: str
 
 

@@ -85,9 +85,9 @@ def conf(settings: Settings) -> dict[str, str]:
     }
 
 
-def session(settings: Settings, app: str) -> SparkSession:
-    """The session of this process, for programs that address tables by path."""
-    return _started(settings, app, conf(settings))
+def session(settings: Settings, app: str, memory: str = "") -> SparkSession:
+    """The session of this process, for programs that address tables by path; `memory`: of the driver, else `[spark] driver_memory`."""
+    return _started(settings, app, conf(settings) | ({"spark.driver.memory": memory} if memory else {}))
 
 
 def catalogued(settings: Settings, app: str) -> SparkSession:
