@@ -35,7 +35,7 @@ INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.facto
 """Plans that Spark does not compile, as it does by default: for a handful of rows that takes a third less. Tests that ask whether Spark
 computes what Python does, and the demo's, run compiled."""
 # Tests end before a second compiler and parallel collectors would pay for themselves.
-_SHORT = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC", **INTERPRETED}
+_SHORT = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=192m -XX:+UseSerialGC", **INTERPRETED}
 
 
 def settings_for(home: Path) -> Settings:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import orjson
 import psycopg
 import pytest
 from psycopg.rows import dict_row
+from pyspark.errors.exceptions.captured import CapturedException
 from pyspark.sql import SparkSession
 from tests.conftest import emptied
 from tests.lane import Sent
@@ -39,7 +41,16 @@ KEYS = {
     "mart_punctuality": ("origin_date", "airline", "departure"),
     "dim_customers": ("customer_id",),
 }
+CONSENTS = configuration.attributes(ROOT / "conf")["profile"].attributes["consents"].slot
 Rows = dict[tuple[Any, ...], dict[str, Any]]
+
+
+def built(settings: Settings, *, full: bool) -> dict[str, Any]:
+    """The build; what Spark raises holds its connection, which no process can send to another."""
+    try:
+        return marts.build(settings, full=full)
+    except CapturedException as error:
+        raise RuntimeError(str(error)) from None
 
 
 class World:
@@ -47,10 +58,12 @@ class World:
 
     def __init__(self, settings: Settings, story: Story, told: list[Sent], pool: Pool) -> None:
         self.settings, self.story, self.told, self.pool = settings, story, told, pool
+        self.first: Rows = {}
+        """dim_customers as it was built first."""
 
     def build(self, *, full: bool = False) -> dict[str, Any]:
         # In a process of its own, as `paxtrail marts build` is: dbt turns ANSI mode off, and a JVM has one catalogue.
-        return self.pool.apply(marts.build, (self.settings,), {"full": full})
+        return self.pool.apply(built, (self.settings,), {"full": full})
 
     def expire(self, *sources: str) -> None:
         """Events of these sources leave silver, all that there are."""
@@ -67,6 +80,32 @@ class World:
         return {mart: self.rows(mart) for mart in KEYS}
 
 
+def acts(told: list[Sent]) -> tuple[list[Sent], list[Sent]]:
+    """What members of `told` say of their data, first and later: one that nothing is to be done with them, and takes it back; one that, and
+    stays with it; one that no analysis is."""
+    accounts: dict[str, tuple[Sent, dict[str, Any]]] = {}
+    for sent in told:
+        with suppress(orjson.JSONDecodeError):
+            if sent.source == "loyalty" and (body := orjson.loads(sent.body)).get("event") == "account_updated":
+                accounts[body["account"]["number"]] = sent, body["account"]
+    lifts, restricts, objects = (accounts[number] for number in sorted(accounts)[:3])
+
+    def act(member: tuple[Sent, dict[str, Any]], day: int, **said: str) -> Sent:
+        sent, account = member
+        body = {
+            "event": "consent_changed",
+            "account": {"airline": account["airline"], "number": account["number"]},
+            "at": f"2026-02-0{day}T10:00:00Z",
+            "consents": [said],
+        }
+        return sent._replace(body=orjson.dumps(body), headers={**sent.headers, "ce_id": f"{account['number']}-{day}"})
+
+    return (
+        [act(lifts, 1, purpose="all", status="restricted"), act(restricts, 1, purpose="all", status="restricted")],
+        [act(lifts, 2, purpose="all", status="restriction_lifted"), act(objects, 2, purpose="analysis", status="objected")],
+    )
+
+
 @pytest.fixture(scope="module")
 def world(postgres: Settings, spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     settings = emptied(postgres, tmp_path_factory.mktemp("marts") / "home")
@@ -74,12 +113,15 @@ def world(postgres: Settings, spark: SparkSession, tmp_path_factory: pytest.Temp
     told = history(3, flights=4)
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         made = World(settings, story, told, pool)
-        for number, part in enumerate((told[: len(told) // 2], told[len(told) // 2 :])):
+        half = len(told) // 2
+        first, second = acts(told[:half])
+        for number, part in enumerate((told[:half] + first, told[half:] + second)):
             for start in range(0, len(part), 300):
                 story.lane.batch(part[start : start + 300])
             story.run_batch(full=not number)
             made.build()
             if not number:
+                made.first = made.rows("dim_customers")
                 made.expire("loyalty", "booking", "reservations", "checkin", "contacts")
         yield made
     story.close()
@@ -159,6 +201,26 @@ def test_bag_journeys_are_the_episodes_the_api_answers(world: World) -> None:
         assert row["scans"] == len(episode["scans"])
 
 
+def said(state: dict[str, Any]) -> set[str]:
+    """Keys of what a token said of its data, as `all/any/restricted/subject`."""
+    return {entry["k"] for entry in state.get(CONSENTS, ()) if entry["v"] != "null"}
+
+
+def refuses(state: dict[str, Any]) -> bool:
+    acts = said(state)
+    restricted = "all/any/restricted/subject" in acts and "all/any/restriction_lifted/subject" not in acts
+    return restricted or "analysis/any/objected/subject" in acts
+
+
+def test_who_had_processing_restricted_is_in_no_mart_until_it_is_lifted(world: World) -> None:
+    profiles = {key: state for (kind, key), state in world.story.truth.served().items() if kind == "profile"}
+    links = dict(world.story.truth.sql("select token, customer_id from links"))
+    lifted = {links[token] for token, state in profiles.items() if "all/any/restriction_lifted/subject" in said(state)}
+    assert len(lifted) == 1
+    assert [(customer,) in world.first for customer in lifted] == [False]
+    assert [(customer,) in world.rows("dim_customers") for customer in lifted] == [True]
+
+
 def test_customers_have_the_history_the_api_answers(world: World) -> None:
     truth = world.story.truth
     profiles = {key: state for (kind, key), state in truth.served().items() if kind == "profile"}
@@ -167,7 +229,9 @@ def test_customers_have_the_history_the_api_answers(world: World) -> None:
     for token, customer in truth.sql("select token, customer_id from links"):
         tokens[customer].append(token)
     rows = world.rows("dim_customers")
-    assert {customer for (customer,) in rows} == tokens.keys()
+    withheld = {customer for customer, own in tokens.items() if any(refuses(profiles.get(token, {})) for token in own)}
+    assert len(withheld) == 2
+    assert {customer for (customer,) in rows} == tokens.keys() - withheld
     names = (
         "flights_booked",
         "flights_flown",
@@ -178,8 +242,8 @@ def test_customers_have_the_history_the_api_answers(world: World) -> None:
         "bags_checked",
         "bags_mishandled",
     )
-    for customer, own in tokens.items():
-        row = rows[(customer,)]
+    for (customer,), row in rows.items():
+        own = tokens[customer]
         states = {token: profiles.get(token, {}) for token in own}
         known = views.customer_document(customer, states, truth.tables["profile"], journeys=(), orders=())["attributes"]
         total = outcomes.unite(histories[token] for token in own if histories.get(token))

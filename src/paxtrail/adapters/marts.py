@@ -14,23 +14,23 @@ import psycopg
 
 from paxtrail.adapters import catalog, configuration, drafts, lake, marts_publication, postgres, silver
 from paxtrail.adapters.silver import Job
-from paxtrail.adapters.silver_documents import render
+from paxtrail.adapters.silver_documents import render, withhold
 from paxtrail.adapters.spark import catalogued
 from paxtrail.core.schemas import Field
 from paxtrail.errors import ChecksFailed, ConfigurationError, EpochRefused, NotFound
 from paxtrail.settings import ROOT, Settings
-from paxtrail.tables.silver import DOCUMENTS, EVENTS, LINKS, RELATIONS, STATES
+from paxtrail.tables.silver import DOCUMENTS, EVENTS, LINKS, RELATIONS, STATES, WITHHELD
 
 PROJECT = ROOT / "dbt"
 _SQL = {
     **{"string": "string", "integer": "bigint", "boolean": "boolean", "decimal": "decimal(38, 9)", "time": "timestamp", "date": "date"},
     **{"strings": "array<string>", "list": "variant", "object": "variant"},
 }
-_READ = (EVENTS, DOCUMENTS, STATES, LINKS, RELATIONS)
+_READ = (EVENTS, DOCUMENTS, STATES, LINKS, RELATIONS, WITHHELD)
 
 
 def build(settings: Settings, run_id: str | None = None, *, full: bool = False) -> dict[str, Any]:
-    """Counts of a build: documents, models and tests that ran, rows published by mart. Running it again changes nothing.
+    """Counts of a build: documents, customers withheld, models and tests that ran, rows published. Again, it changes nothing.
 
     The documentation is made of what was published, by the same build.
 
@@ -38,7 +38,7 @@ def build(settings: Settings, run_id: str | None = None, *, full: bool = False) 
     models' unit tests: for when a model has changed. A test that fails raises ChecksFailed, and what was published before stays.
     """
     with _opened(settings, run_id) as job:
-        made = render(job, full=full)
+        made = render(job, full=full) | withhold(job)
         done = _dbt(job, "build", *(["--full-refresh"] if full else ["--exclude-resource-type", "unit_test"]))
         fresh = {str(result.status) for result in _dbt(job, "source", "freshness")}
         counts = Counter(result.node.resource_type for result in done)
@@ -70,9 +70,8 @@ def _page(settings: Settings) -> Path:
 def _document(job: Job) -> None:
     """Makes the page, from the models and what the catalogue says of their tables; until it is whole the one before stays."""
     # An incremental build leaves views of no schema in the session, and the catalogue of dbt stumbles over them.
-    for table in job.spark.catalog.listTables():
-        if table.isTemporary:
-            job.spark.catalog.dropTempView(table.name)
+    for view in job.spark.sql("SHOW VIEWS").where("isTemporary").collect():
+        job.spark.catalog.dropTempView(view.viewName)
     # The build has compiled and tested the models: once is enough.
     _dbt(job, "docs", "generate", "--static", "--no-compile", undone="the marts are published, their documentation stays as it was")
     page = _page(job.settings)

@@ -1,11 +1,11 @@
-"""silver.documents up to a cut: what SQL reads of flights and bags."""
+"""silver.documents and silver.withheld up to a cut: what SQL reads of flights and bags, and which customers it must not know."""
 
 from __future__ import annotations
 
 from paxtrail.adapters import configuration, lake, silver
 from paxtrail.adapters.silver import Job
-from paxtrail.tables.silver import DOCUMENTS, STATES
-from paxtrail.transforms import documents, events, states
+from paxtrail.tables.silver import DOCUMENTS, LINKS, STATES, WITHHELD
+from paxtrail.transforms import consents, documents, events, states
 
 KINDS = ("flight", "bag")
 
@@ -24,3 +24,14 @@ def render(job: Job, *, full: bool = False) -> dict[str, int]:
                 gone = silver.read(job, DOCUMENTS).join(known.select(*DOCUMENTS.key), list(DOCUMENTS.key), "left_anti")
                 silver.merge(job, DOCUMENTS, rows, gone)
         return {"documents": silver.size(DOCUMENTS, job.settings)}
+
+
+def withhold(job: Job) -> dict[str, int]:
+    """How many customers' data may not serve the purpose `analysis`. All are decided, each time: a consent runs out by the clock."""
+    conf = job.settings.conf
+    with lake.locked(WITHHELD.name, job.settings):
+        customers = consents.held(silver.read(job, STATES), silver.read(job, LINKS))
+        rules, table = configuration.consent(conf), configuration.attributes(conf)["profile"]
+        refused = consents.withheld(customers, rules, table, "analysis", job.cut.cut_time).selectExpr("*", f"{job.cut.epoch}L AS epoch")
+        silver.write(job, WITHHELD, refused, mode="overwrite", again=True)
+        return {"withheld": silver.size(WITHHELD, job.settings)}

@@ -28,6 +28,7 @@ DELTA: tuple[Table, ...] = (
     silver.EXPIRED,
     silver.STATES,
     silver.DOCUMENTS,
+    silver.WITHHELD,
     silver.EDGES,
     silver.LINKS,
     silver.RELATIONS,

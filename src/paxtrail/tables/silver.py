@@ -122,6 +122,18 @@ DOCUMENTS = Table(
     ),
 )
 
+WITHHELD = Table(
+    name="silver.withheld",
+    about="Customers whose data may not serve the purpose `analysis` at the cut, as core/consent.py decides: no mart knows them.",
+    owner="paxtrail marts build",
+    key=("customer_id",),
+    retention="made anew with every build",
+    columns=(
+        Column("customer_id", "string", "customer, of silver.links", False),
+        Column("epoch", "bigint", "epoch of the cut that was decided at", False),
+    ),
+)
+
 EDGES = Table(
     name="silver.edges",
     about="Strong identifiers seen together on one person: the evidence for links.",

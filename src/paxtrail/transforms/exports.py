@@ -19,6 +19,7 @@ from paxtrail.core.consent_rules import Rules
 from paxtrail.core.exports import Contract
 from paxtrail.core.records import Json
 from paxtrail.core.sealing import is_sealed
+from paxtrail.transforms.consents import held
 from paxtrail.transforms.documents import rendered
 from paxtrail.transforms.states import of_kinds
 
@@ -34,13 +35,8 @@ def frequencies(
     `states`: rows of silver.states; `links`: token → customer_id. A traveller without a tier is no member, and not in the segment;
     `consenting` are those whose own consent holds, not those whom a region's default lets be shared.
     """
-    held = (
-        of_kinds(states, "profile")
-        .join(links.select(F.col("token").alias("key"), "customer_id"), "key", "inner")
-        .groupBy("customer_id")
-        .agg(F.sort_array(F.collect_list(F.struct("key", "state"))).alias("held"))
-    )
-    who = _flown(states, links, tables).where(F.size("journeys") >= of.segment.flights_flown).join(held, "customer_id", "inner")
+    flown = _flown(states, links, tables).where(F.size("journeys") >= of.segment.flights_flown)
+    who = flown.join(held(states, links), "customer_id", "inner")
     names = list(of.released)
     found = who.select("held", F.col("journeys.arrival").alias("arrivals")).mapInArrow(
         _described(of, rules, tables["profile"], at, opened), ", ".join(f"{name} string" for name in names) + ", consented int"
@@ -71,18 +67,18 @@ def _described(
     schema = pa.schema([*((name, pa.string()) for name in names), ("consented", pa.int32())])
 
     def rows(batch: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        held = [{one["key"]: orjson.loads(one["state"]) for one in row["held"]} for row in batch]
-        known = [folds.view(table, folds.unite(table, list(states.values()), cut=False)) for states in held]
+        told = [{one["key"]: orjson.loads(one["state"]) for one in row["held"]} for row in batch]
+        known = [folds.view(table, folds.unite(table, list(states.values()), cut=False)) for states in told]
         sealed = {str(value) for one in known for name in exports.SEALABLE if is_sealed(value := one.get(name))}
         values = opened(sealed) if sealed else {}
-        for row, states, one in zip(batch, held, known, strict=True):
+        for row, states, one in zip(batch, told, known, strict=True):
             if one.get("tier") is None:
                 continue
             subject = consent.subject(one, views.ledgers(states, table), values.get, at)
             # Allowed is not enough: a region's default may let data be shared of who never said a word (domain rules §2.1).
             consented = consent.decide(rules, subject, of.purpose, at=at).consented
-            told = exports.described(one, row["arrivals"], values.get, at)
-            yield {**{name: told[name] for name in names}, "consented": int(consented)}
+            shown = exports.described(one, row["arrivals"], values.get, at)
+            yield {**{name: shown[name] for name in names}, "consented": int(consented)}
 
     def described(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
