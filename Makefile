@@ -1,18 +1,21 @@
 # Each target sets up what it needs; `./paxtrail` makes the environment at first use.
-.PHONY: demo test tools proof check lint types laws pins docs
+.PHONY: demo test tools proof chaos check lint types laws pins docs
 RUN = ./paxtrail exec
 
 demo:  ## the whole of it, on two days of real flights
 	./paxtrail demo
 
 test: jars  ## all tests but those of the tools and the long proof
-	$(RUN) pytest -m "not proof and not tools" --durations=25 --durations-min=10
+	$(RUN) pytest -m "not proof and not tools and not chaos" --durations=25 --durations-min=10
 
 tools: jars  ## tests of schedules, marts and dashboards, with Airflow, dbt and Superset
 	$(RUN) pytest -m "tools and not proof"
 
 proof: jars  ## the long proof
 	$(RUN) pytest -m proof
+
+chaos: jars  ## parts killed at random under load, most of an hour; with `minutes=2 seed=1` what CI does
+	$(RUN) pytest -m chaos -s --chaos-minutes $(or $(minutes),40) $(if $(seed),--chaos-seed $(seed))
 
 check: lint types laws test tools  ## what CI asks for
 

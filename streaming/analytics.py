@@ -28,9 +28,7 @@ def run(settings: Settings, *, once: bool = False, supervise: bool = False) -> N
         trigger: dict[str, Any] = {"availableNow": True} if once else {"processingTime": f"{settings.druid.trigger_ms} milliseconds"}
         queries = []
         for lane, path in analytics.lanes(settings).items():
-            # Commits that only delete are the end of a retention: what was counted stays counted.
-            rows = spark.readStream.format("delta").option("skipChangeCommits", "true").load(path)
-            writer = rows.writeStream.foreachBatch(analytics.to_kafka(settings, lane, lambda: time.time_ns() // 1000))
+            writer = analytics.followed(spark, path).writeStream.foreachBatch(analytics.to_kafka(settings, lambda: time.time_ns() // 1000))
             writer = writer.option("checkpointLocation", str(analytics.checkpoint(settings, lane))).queryName(f"analytics-{lane}")
             queries.append(writer.trigger(**trigger).start())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import sys
@@ -29,6 +30,11 @@ os.environ["PYSPARK_PYTHON"] = sys.executable
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(ROOT)])  # for the Python workers of Spark
 for _name in [name for name in os.environ if name.startswith("PAXTRAIL_")]:
     del os.environ[_name]  # a developer's copy of the stack is not what tests run against
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--chaos-minutes", type=float, default=40, help="how long tests/chaos lets things go wrong")
+    parser.addoption("--chaos-seed", type=int, default=random.randrange(10**6), help="what goes wrong when: a failure names its own")
 
 
 INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}

@@ -9,14 +9,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from threading import Event, Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from tests.druid_servers import HOUR, Servers, an_hour
 from tests.parity.facts import World, hour_of, now
 
 from paxtrail.adapters import reindexing
+from paxtrail.adapters.druid import DATASOURCE, Druid
+from paxtrail.errors import PaxtrailError
 from paxtrail.settings import ROOT, Settings
 from paxtrail.stack.places import environment
 from paxtrail.stack.processes import await_ready
@@ -106,3 +110,45 @@ def test_killed_streams_and_indexers_lose_nothing_and_a_re_index_is_exact(world:
         assert world.counted(at, 2) == world.expected(job, at, 2)
     finally:
         stream.kill()
+
+
+def test_an_indexer_killed_while_it_replaces_hours_harms_none_and_a_second_run_makes_them_exact(
+    world: World, druid: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = an_hour(25)
+    searches = [world.search(at + n, n % 25) for n in range(60)]
+    world.write(*searches, world.events.again(searches[0]))
+    world.stream()
+    world.await_counted(61, at)
+    job = world.cut("a")
+    killed: list[str] = []
+    replace = Druid.replace
+
+    def dying(self: Druid, *arguments: Any, **named: Any) -> str:
+        thread = Thread(target=kill)
+        thread.start()
+        try:
+            return replace(self, *arguments, **named)
+        finally:
+            thread.join()
+
+    def kill() -> None:
+        def running() -> str:
+            tasks = httpx.get(f"{address}/druid/indexer/v1/runningTasks?datasource={DATASOURCE}", trust_env=False).json()
+            killed.extend(task["id"] for task in tasks if task["type"].startswith("index_parallel"))
+            return "" if killed else "no task replaces anything yet"
+
+        await_ready(running, seconds=120)
+        druid.kill("indexer")
+
+    address = f"http://{world.settings.druid.coordinator_host}:{world.settings.druid.coordinator_port}"
+    with monkeypatch.context() as patch:
+        patch.setattr(Druid, "replace", dying)
+        with suppress(PaxtrailError):  # a task that died with its process has failed: the schedule tries again
+            reindexing.reindex(job, hour_of(at), hour_of(at + HOUR), now=now())
+    assert killed
+    druid.await_ready()
+    assert sum(one[0] for one in world.counted(at).values()) in (60, 61)  # all that stood there, or all that replaces it
+    found = reindexing.reindex(job, hour_of(at), hour_of(at + HOUR), now=now())
+    assert (found["facts"], found["served"]) == (60, 60)
+    assert world.counted(at) == world.expected(job, at)

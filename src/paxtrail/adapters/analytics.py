@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import orjson
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
+from deltalake.exceptions import DeltaError
+from pyspark.sql import DataFrame, SparkSession
 
-from paxtrail.adapters import drafts, keyring, lake
+from paxtrail.adapters import keyring, lake
 from paxtrail.adapters.druid import TOPIC
 from paxtrail.adapters.lanes import lanes as named
 from paxtrail.settings import Settings
@@ -26,14 +27,21 @@ def checkpoint(settings: Settings, lane: str) -> Path:
     return settings.home / "checkpoints" / f"analytics.{lane}"
 
 
-def to_kafka(settings: Settings, lane: str, clock: Callable[[], int]) -> Callable[[DataFrame, int], None]:
+def followed(spark: SparkSession, path: str) -> DataFrame:
+    """The rows of a lane's table, as a stream. Commits that only delete are the end of a retention: what was counted stays counted.
+
+    What `foreachBatch` gets is no table any more, so columns that nobody needs are left out here.
+    """
+    return spark.readStream.format("delta").option("skipChangeCommits", "true").load(path).select(*analytics.READ)
+
+
+def to_kafka(settings: Settings, clock: Callable[[], int]) -> Callable[[DataFrame, int], None]:
     """What Spark calls with each micro-batch. Sent at least once: a micro-batch that was cut off is sent again, whole.
 
     `clock` gives µs UTC: it decides which quarters' keys are alive.
     """
-    progress = checkpoint(settings, lane) / "progress.json"
 
-    def batch(rows: DataFrame, batch_id: int) -> None:
+    def batch(rows: DataFrame, _: int) -> None:
         found = analytics.facts(analytics.bronze(rows), keyring.person_keys(settings, clock()))
         (
             analytics.messages(found)
@@ -42,18 +50,23 @@ def to_kafka(settings: Settings, lane: str, clock: Callable[[], int]) -> Callabl
             .option("topic", TOPIC)
             .save()
         )
-        # Not by an Observation: it never ends where the sink is Kafka's.
-        ((seq,),) = rows.agg(F.max("seq")).collect()
-        before = orjson.loads(progress.read_bytes()) if progress.exists() else {"seq": -1}
-        drafts.replace(progress, orjson.dumps({"batch": batch_id, "seq": max(before["seq"], -1 if seq is None else seq)}))
 
     return batch
 
 
 def reached(settings: Settings, lane: str) -> int:
-    """Newest micro-batch (seq) of the lane that was sent for good; -1 while the newest one could still be sent again."""
+    """Newest micro-batch (seq) of the lane that was sent for good; -1 if none was.
+
+    Spark notes with each of its own micro-batches how far it read: everything before a version of the table, whose transactions name the
+    seq.
+    """
     place = checkpoint(settings, lane)
-    if not (place / "progress.json").exists():
+    done = [int(file.name) for file in (place / "commits").glob("*") if file.name.isdigit()]
+    if not done:
         return -1
-    progress = orjson.loads((place / "progress.json").read_bytes())
-    return int(progress["seq"]) if (place / "commits" / str(progress["batch"])).exists() else -1
+    offset = orjson.loads((place / "offsets" / str(max(done))).read_bytes().splitlines()[-1])
+    if offset["isStartingVersion"] or not offset["reservoirVersion"]:
+        return -1  # of what was there at first not all is sent
+    with suppress(DeltaError):  # a version that the log no longer has: more than a day behind
+        return lake.last_transaction(bronze.EVENTS.of(lane), settings, lake.transaction_of(lane), offset["reservoirVersion"] - 1)
+    return -1

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
 
+import orjson
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
@@ -84,12 +88,48 @@ def ensure(table: Table, settings: Settings) -> Table:
     return table
 
 
-def last_transaction(table: Table, settings: Settings, app: str) -> int:
-    """Newest application transaction `app` in the table; -1 if there is none."""
+def last_transaction(table: Table, settings: Settings, app: str, version: int | None = None) -> int:
+    """Newest application transaction `app` in the table now, or as it was at a Delta version; -1 if there is none."""
     if not exists(table, settings):
         return -1
-    version = opened(table, settings).transaction_version(app)
-    return -1 if version is None else int(version)
+    found = opened(table, settings, version).transaction_version(app)
+    return -1 if found is None else int(found)
+
+
+def mend(table: Table, settings: Settings) -> bool:
+    """Whether the newest commit was torn, and is none any more: the power went before the disk had it, or the files it names, whole.
+
+    For a table on a disk; an object store has an object whole or not at all. Only the table's writer calls this, and appends again what
+    the commit held. Whole is a commit whose lines are JSON and that has what it says of itself (Delta protocol, `commitInfo`).
+    """
+    path = table.path(settings.lake).removeprefix("file://")
+    commits = sorted((Path(path) / "_delta_log").glob("[0-9]*.json"))
+    if not commits or _is_whole(commits[-1]):
+        return False
+    commits[-1].with_suffix(".crc").unlink(missing_ok=True)
+    commits[-1].rename(commits[-1].with_suffix(".torn"))
+    return True
+
+
+def _is_whole(commit: Path) -> bool:
+    try:
+        lines = [orjson.loads(line) for line in commit.read_bytes().splitlines()]
+    except orjson.JSONDecodeError:
+        return False
+    actions: dict[str, list[Any]] = defaultdict(list)
+    for line in lines:
+        for kind, action in line.items():
+            actions[kind].append(action)
+    if not actions["commitInfo"]:
+        return False
+    about = actions["commitInfo"][0]
+    metrics = about.get("operationMetrics", {})
+    counted = {"add": ("num_added_files", "numFilesAdded", "numAddedFiles"), "remove": ("num_removed_files", "numFilesRemoved")}
+    told = all(int(metrics[name]) == len(actions[kind]) for kind, names in counted.items() for name in names if name in metrics)
+    named = about.get("operation") != "WRITE" or bool(actions["txn"])
+    files = (commit.parents[1] / unquote(add["path"]) for add in actions["add"])
+    there = all(file.exists() and file.stat().st_size == add["size"] for file, add in zip(files, actions["add"], strict=True))
+    return told and named and there
 
 
 def append(table: Table, settings: Settings, rows: pa.Table | pa.RecordBatchReader, *, app: str, version: int) -> None:

@@ -106,8 +106,7 @@ class SpeedLayer:
         self.lane = lane
         self.tables = configuration.attributes(settings.conf)
         self._horizons = horizons(settings)
-        self.events = lake.ensure(bronze.EVENTS.of(lane), settings)
-        self.rejects = lake.ensure(bronze.REJECTS.of(lane), settings)
+        self.events, self.rejects = (_whole(table.of(lane), settings) for table in (bronze.EVENTS, bronze.REJECTS))
         self._pool = ThreadPoolExecutor(1)
         self._connection: psycopg.Connection[Any] | None = None
         self._done = {table.name: lake.last_transaction(table, settings, self._app) for table in (self.events, self.rejects)}
@@ -259,6 +258,12 @@ class SpeedLayer:
                 bronze_retention.vacuum(table, self.settings)
         self._retained = orders
         forget(self.connection, self._horizons)
+
+
+def _whole(table: Table, settings: Settings) -> Table:
+    if lake.mend(table, settings):
+        log.warning("the newest commit of %s was torn; what it held is read again", table.name)
+    return lake.ensure(table, settings)
 
 
 _LEDGER_COLUMNS = ("topic", "partition", "offset", "source", "arrival_time", "outcome")

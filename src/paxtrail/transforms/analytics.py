@@ -15,6 +15,9 @@ BY_CARRIER = ("UN", "UC", "HX", "NO", "TK")
 """Statuses of a segment that the carrier cancelled, refused or moved."""
 COLUMNS = ("time", "kind", "airline", "airport", "route", "band", "custody", "cabin", "channel", "delay_minutes", "thing", "person")
 
+READ = ("type", "event_time", "subject", "payload")
+"""Columns of an event that its facts are made of."""
+
 Keys = Sequence[tuple[int, int, bytes]]
 """(from, until, key): the key that hides who is who, for events of [from, until) in µs UTC."""
 
