@@ -21,6 +21,9 @@ from paxtrail.errors import EpochRefused, reported
 from paxtrail.settings import Settings
 from paxtrail.tables.contracts import Table
 
+_ROWS_EACH = 400_000
+"""Events that one task of a full fold takes, in the 1.5 GB of a small machine's driver."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -128,6 +131,17 @@ def described(job: Job, table: Table, member: str) -> dict[str, Any] | None:
 def size(table: Table, settings: Settings) -> int:
     """Rows in the table, from the files' footers."""
     return int(lake.opened(table, settings).to_pyarrow_dataset().count_rows())
+
+
+@contextmanager
+def divided(job: Job, rows: int) -> Iterator[None]:
+    """Shuffles meanwhile have as many partitions as `rows` need: what a task sorts or collects at once has to fit into memory."""
+    wanted = max(job.settings.spark.shuffle_partitions, -(-rows // _ROWS_EACH))
+    job.spark.conf.set("spark.sql.shuffle.partitions", str(wanted))
+    try:
+        yield
+    finally:
+        job.spark.conf.set("spark.sql.shuffle.partitions", str(job.settings.spark.shuffle_partitions))
 
 
 def merge(

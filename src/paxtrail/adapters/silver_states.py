@@ -12,7 +12,7 @@ from paxtrail.adapters import configuration, lake, silver
 from paxtrail.adapters.silver import Job
 from paxtrail.adapters.silver_events import revised_since
 from paxtrail.adapters.silver_retention import history
-from paxtrail.tables.silver import STATES
+from paxtrail.tables.silver import EVENTS, STATES
 from paxtrail.transforms import events, states
 
 
@@ -32,12 +32,13 @@ def fold_states(job: Job, *, full: bool = False) -> dict[str, Any]:
         about = {"mode": "full" if full else "incremental", "base": None if full or base is None else base["run"], "digests": digests}
         if full or base is None:
             # Kept: laying out looks at all of them first, and would fold them once more.
-            rows = states.folded(told.events, tables, job.cut.epoch, told.frozen).persist(StorageLevel.DISK_ONLY)
             kinds = ", ".join(f"'{entity}'" for entity in digests)
-            try:
-                silver.write(job, STATES, states.laid_out(rows), mode="overwrite", where=f"entity IN ({kinds})", about=about)
-            finally:
-                rows.unpersist()
+            with silver.divided(job, silver.size(EVENTS, job.settings)):
+                rows = states.folded(told.events, tables, job.cut.epoch, told.frozen).persist(StorageLevel.DISK_ONLY)
+                try:
+                    silver.write(job, STATES, states.laid_out(rows), mode="overwrite", where=f"entity IN ({kinds})", about=about)
+                finally:
+                    rows.unpersist()
         else:
             added = events.since(told.events, base["epoch"])
             silver.merge(job, STATES, states.advanced(known, added, tables, job.cut.epoch), about=about)
