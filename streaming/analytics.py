@@ -15,7 +15,7 @@ from typing import Any
 
 from paxtrail.adapters import analytics, lake
 from paxtrail.adapters.druid import Druid
-from paxtrail.adapters.spark import session
+from paxtrail.adapters.spark import streaming_session
 from paxtrail.settings import Settings
 
 
@@ -24,7 +24,7 @@ def run(settings: Settings, *, once: bool = False, supervise: bool = False) -> N
     if supervise:
         Druid(settings).supervise()
     with lake.locked("analytics", settings):
-        spark = session(settings, "analytics", settings.druid.driver_memory)
+        spark = streaming_session(settings, "analytics", settings.druid.driver_memory)
         trigger: dict[str, Any] = {"availableNow": True} if once else {"processingTime": f"{settings.druid.trigger_ms} milliseconds"}
         queries = []
         for lane, path in analytics.lanes(settings).items():

@@ -18,7 +18,7 @@ from typing import Any
 
 from paxtrail.adapters import kafka, lake, lanes
 from paxtrail.adapters.serving_store import numbered_until
-from paxtrail.adapters.spark import session
+from paxtrail.adapters.spark import streaming_session
 from paxtrail.adapters.speed_layer import SpeedLayer, finish_retired, patiently, started
 from paxtrail.errors import PaxtrailError
 from paxtrail.settings import Settings
@@ -30,7 +30,7 @@ def run(settings: Settings, lane: str, *, once: bool = False, accept_loss: bool 
     """Runs the lane until it is told to stop; with `once`, until everything that is there now is committed."""
     topics = kafka.raw_topics(lanes.lanes(settings)[lane])
     with lake.locked(f"bronze.{lane}", settings):
-        spark = session(settings, f"events-{lane}", settings.stream.driver_memory)
+        spark = streaming_session(settings, f"events-{lane}", settings.stream.driver_memory)
         layer = SpeedLayer(settings, spark, lane)
         finished = patiently(lambda: layer.recover(accept_loss=accept_loss))
         finished += patiently(lambda: finish_retired(settings, spark, layer.connection, accept_loss=accept_loss))

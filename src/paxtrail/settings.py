@@ -51,6 +51,8 @@ class Stream(_Part):
     """Hours after which a claim is forgotten, by source; `default` for those that are not named."""
     maintenance_commits: int
     driver_memory: str
+    java_options: str
+    """Of the JVM of every stream."""
     failpoint: str
 
 

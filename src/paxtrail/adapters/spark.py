@@ -85,9 +85,15 @@ def conf(settings: Settings) -> dict[str, str]:
     }
 
 
-def session(settings: Settings, app: str, memory: str = "") -> SparkSession:
-    """The session of this process, for programs that address tables by path; `memory`: of the driver, else `[spark] driver_memory`."""
-    return _started(settings, app, conf(settings) | ({"spark.driver.memory": memory} if memory else {}))
+def session(settings: Settings, app: str) -> SparkSession:
+    """The session of this process, for programs that address tables by path."""
+    return _started(settings, app, conf(settings))
+
+
+def streaming_session(settings: Settings, app: str, memory: str) -> SparkSession:
+    """The session of a stream, whose driver has `memory`. What `[stream] java_options` say goes before what `[spark.conf]` says."""
+    own = {"spark.driver.memory": memory, "spark.driver.extraJavaOptions": settings.stream.java_options}
+    return _started(settings, app, conf(settings) | {key: value for key, value in own.items() if value} | settings.spark.conf)
 
 
 def catalogued(settings: Settings, app: str) -> SparkSession:
