@@ -30,7 +30,7 @@ from paxtrail.adapters.scoring import Champion
 from paxtrail.adapters.serving_store import SESSION, Batch, LedgerLine, commit, mint_seq
 from paxtrail.adapters.vault import Vault
 from paxtrail.core.records import Record
-from paxtrail.errors import TableLocked
+from paxtrail.errors import KeyringBehind, TableLocked
 from paxtrail.settings import Settings
 from paxtrail.tables import bronze
 from paxtrail.tables.contracts import Table
@@ -311,12 +311,14 @@ def _fail_here(settings: Settings, point: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-_PASSING = re.compile(r"psycopg\.(OperationalError|errors\.(AdminShutdown|CrashShutdown|CannotConnectNow|DeadlockDetected))")
+_PASSING = re.compile(
+    r"psycopg\.(OperationalError|errors\.(AdminShutdown|CrashShutdown|CannotConnectNow|DeadlockDetected))|paxtrail\.errors\.KeyringBehind"
+)
 
 
 def _is_passing(error: BaseException) -> bool:
     """Whether trying again may help: the store was away, or another lane in the way; in a worker, it is text in Spark's error."""
-    return isinstance(error, psycopg.OperationalError) or _PASSING.search(str(error)) is not None
+    return isinstance(error, (psycopg.OperationalError, KeyringBehind)) or _PASSING.search(str(error)) is not None
 
 
 def patiently(action: Callable[[], T]) -> T:
