@@ -101,7 +101,7 @@ class Keyring:
         self._mark = mark
         try:
             self._held = _parsed(self._read())
-        except (ConfigurationError, OSError) as error:
+        except (ConfigurationError, OSError, UnicodeDecodeError) as error:
             log.error("the keyring has changed and cannot be used, the one before stays: %s", error)
 
     def in_force(self, begun: Iterable[tuple[Kind, int]]) -> InForce:

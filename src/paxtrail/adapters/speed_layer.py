@@ -326,7 +326,7 @@ def patiently(action: Callable[[], T]) -> T:
     trying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_is_passing),
         wait=tenacity.wait_exponential(multiplier=0.2, max=5),
-        before_sleep=lambda state: log.warning("the store does not answer or is busy (attempt %d); trying again", state.attempt_number),
+        before_sleep=lambda state: log.warning("store or keyring are not ready (attempt %d); trying again", state.attempt_number),
     )
     return trying(action)
 
