@@ -178,7 +178,7 @@ def test_a_generation_is_destroyed_only_when_nothing_is_wrapped_under_it(place: 
     with pytest.raises(KeyInUse, match="4 keys"):
         rotation.destroy(1)
     with pytest.raises(NotFound, match="there are 1, 2"):
-        rotation.destroy(7)
+        rotation.destroy(0)
     place.sql("update subject_key set wrapped = null where token = %s", tokens[0])
     assert rotation.rewrap() == {"subject_key": 2, "quarantine_key": 1, "generation": 2, "left": 0}
     assert rotation.destroy(1)
@@ -198,13 +198,18 @@ def test_a_rotation_that_was_killed_between_file_and_vault_goes_on_with_the_key_
             raise KeyboardInterrupt
         begun(self, kind, number)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(Rotation, "_begun", killed)
-        place.rotation().begin(kind)
+        with pytest.raises(KeyboardInterrupt):
+            place.rotation().begin(kind)
+    made = keyring.load(place.settings).held().of[kind]
     place.vault().tokens(people(1))
     assert place.sql("select generation, lookup from subject_key join identifier using (token)") == [(1, 1)]
+    with pytest.raises(KeyInUse, match="about to be"):
+        place.rotation().destroy(2) if kind == "wrapping" else place.rotation().end_lookup(2)
+    keyring.add(place.settings, kind, 2)  # as another rotation does at the same time
     assert place.rotation().begin(kind) == 2
-    assert keyring.load(place.settings).held().of[kind].keys() == {1, 2}
+    assert keyring.load(place.settings).held().of[kind] == made and made.keys() == {1, 2}
 
 
 def test_killed_while_it_rewraps_it_goes_on_beside_who_mints(place: Place) -> None:

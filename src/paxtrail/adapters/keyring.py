@@ -154,10 +154,10 @@ def load(settings: Settings) -> Keyring:
 
 
 def add(settings: Settings, kind: Kind, number: int) -> None:
-    """The file has a new secret of that number, as the current one."""
+    """The file has a secret of that number, as the current one; of two rotations at once, both go on with that of the first."""
     current, members = _MEMBERS[kind]
     with _rewritten(settings, f"add {number} to its {members}") as values:
-        values[members][str(number)] = _fresh()
+        values[members].setdefault(str(number), _fresh())
         values[current] = number
 
 

@@ -87,8 +87,8 @@ class Rotation:
     def destroy(self, number: int) -> bool:
         """The key-encryption key is gone from the keyring; whether it was there. KeyInUse while anything is wrapped under it."""
         force = self._force()
-        if number == force.generation:
-            raise KeyInUse(f"generation {number} is in force: `paxtrail keys rotate`, then `paxtrail keys rewrap`")
+        if number >= force.generation:
+            raise KeyInUse(f"generation {number} is in force or about to be: `paxtrail keys rotate`, then `paxtrail keys rewrap`")
         self._known("wrapping", number)
         if left := self._wrapped(sql.SQL("="), number):
             raise KeyInUse(f"{left} keys are wrapped under generation {number}: `paxtrail keys rewrap`")
@@ -109,8 +109,8 @@ class Rotation:
         names would be somebody new, whom nothing ties to the deletion.
         """
         force = self._force()
-        if number == force.lookup:
-            raise KeyInUse(f"look-up secret {number} is in force: `paxtrail keys rotate-lookup`, then `paxtrail keys rehash`")
+        if number >= force.lookup:
+            raise KeyInUse(f"look-up secret {number} is in force or about to be: `paxtrail keys rotate-lookup`, then `paxtrail keys rehash`")
         self._known("lookup", number)
         left, lost = self._rows("select count(sealed), count(*) - count(sealed) from identifier where lookup = %s", number)[0]
         if left:
