@@ -172,7 +172,7 @@ def test_a_generation_is_destroyed_only_when_nothing_is_wrapped_under_it(place: 
     tokens = list(place.vault().tokens(people(3)).values())
     place.vault().quarantine_key("2026-11-23")
     rotation = place.rotation()
-    with pytest.raises(KeyInUse, match="in force"):
+    with pytest.raises(KeyInUse, match="comes into force"):
         rotation.destroy(1)
     rotation.begin("wrapping")
     with pytest.raises(KeyInUse, match="4 keys"):
@@ -205,7 +205,7 @@ def test_a_rotation_that_was_killed_between_file_and_vault_goes_on_with_the_key_
     made = keyring.load(place.settings).held().of[kind]
     place.vault().tokens(people(1))
     assert place.sql("select generation, lookup from subject_key join identifier using (token)") == [(1, 1)]
-    with pytest.raises(KeyInUse, match="about to be"):
+    with pytest.raises(KeyInUse, match="comes into force"):
         place.rotation().destroy(2) if kind == "wrapping" else place.rotation().end_lookup(2)
     keyring.add(place.settings, kind, 2)  # as another rotation does at the same time
     assert place.rotation().begin(kind) == 2

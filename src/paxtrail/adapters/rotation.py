@@ -88,7 +88,7 @@ class Rotation:
         """The key-encryption key is gone from the keyring; whether it was there. KeyInUse while anything is wrapped under it."""
         force = self._force()
         if number >= force.generation:
-            raise KeyInUse(f"generation {number} is in force or about to be: `paxtrail keys rotate`, then `paxtrail keys rewrap`")
+            raise KeyInUse(f"generation {number} is or comes into force: `paxtrail keys rotate`, then `paxtrail keys rewrap`")
         self._known("wrapping", number)
         if left := self._wrapped(sql.SQL("="), number):
             raise KeyInUse(f"{left} keys are wrapped under generation {number}: `paxtrail keys rewrap`")
@@ -110,7 +110,7 @@ class Rotation:
         """
         force = self._force()
         if number >= force.lookup:
-            raise KeyInUse(f"look-up secret {number} is in force or about to be: `paxtrail keys rotate-lookup`, then `paxtrail keys rehash`")
+            raise KeyInUse(f"look-up secret {number} is or comes into force: `paxtrail keys rotate-lookup`, then `paxtrail keys rehash`")
         self._known("lookup", number)
         left, lost = self._rows("select count(sealed), count(*) - count(sealed) from identifier where lookup = %s", number)[0]
         if left:
