@@ -16,7 +16,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
-from paxtrail.adapters import kafka, lake, lanes
+from paxtrail.adapters import kafka, keyring, lake, lanes
 from paxtrail.adapters.serving_store import numbered_until
 from paxtrail.adapters.spark import streaming_session
 from paxtrail.adapters.speed_layer import SpeedLayer, finish_retired, patiently, started
@@ -29,6 +29,7 @@ log = logging.getLogger("paxtrail.stream")
 def run(settings: Settings, lane: str, *, once: bool = False, accept_loss: bool = False) -> None:
     """Runs the lane until it is told to stop; with `once`, until everything that is there now is committed."""
     topics = kafka.raw_topics(lanes.lanes(settings)[lane])
+    keyring.load(settings)  # one that cannot be used is said now and not by a worker
     with lake.locked(f"bronze.{lane}", settings):
         spark = streaming_session(settings, f"events-{lane}", settings.stream.driver_memory)
         layer = SpeedLayer(settings, spark, lane)

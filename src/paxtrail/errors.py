@@ -5,6 +5,8 @@ PaxtrailError                 something is wrong that a person can act on; `code
 ├── Refusal                   a record is refused at the door (goes to bronze.rejects; never stops a stream)
 ├── TableLocked               another process writes this Delta table
 ├── Unavailable               a part (vault, serving store, broker) does not answer: try again later
+│   └── KeyringBehind         this process does not have a secret that the vault uses: it waits until it is given
+├── KeyInUse                  a generation of the keyring cannot end yet (the text says what still needs it)
 ├── TimedOut                  a question asks for more than can be answered in its time
 ├── EpochRefused              a publication is not newer than what is served
 ├── GateRed                   a batch run failed its quality gate and is not published
@@ -47,6 +49,14 @@ class TableLocked(PaxtrailError):
 
 class Unavailable(PaxtrailError):
     code = "unavailable"
+
+
+class KeyringBehind(Unavailable):
+    """The text names generations, never a key."""
+
+
+class KeyInUse(PaxtrailError):
+    code = "key_in_use"
 
 
 class TimedOut(PaxtrailError):

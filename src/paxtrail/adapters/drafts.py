@@ -1,12 +1,15 @@
-"""Files that appear whole or not at all: written as a draft beside their place, then put there in one step."""
+"""Files that appear whole or not at all: written as a draft beside their place, then put there in one step. And those of one reader."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from paxtrail.errors import ConfigurationError
 
 
 def replace(file: Path, content: bytes, *, mode: int = 0o666) -> None:
@@ -20,6 +23,14 @@ def once(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _draft(file, f"{text}\n".encode(), 0o600) as draft, suppress(FileExistsError):
         os.link(draft, file)
+
+
+def private(file: Path) -> str:
+    """Text of a file that holds a secret; ConfigurationError where others than its owner may read it."""
+    with file.open(encoding="utf-8") as opened:
+        if stat.S_IMODE(os.fstat(opened.fileno()).st_mode) & 0o077:
+            raise ConfigurationError(f"{file} can be read by others: chmod 600 it, and give it a new content if others had access")
+        return opened.read()
 
 
 @contextmanager

@@ -24,12 +24,25 @@ GRANTS: dict[Database, dict[Role, dict[str, str]]] = {
     },
     "vault": {
         "stream": {
-            "identifier": "SELECT, INSERT",
+            "identifier": "SELECT, INSERT, UPDATE (digest, lookup)",
             "subject_key": "SELECT, INSERT",
             "quarantine_key": "SELECT, INSERT, UPDATE (wrapped)",
             "key_deletion": "SELECT",
+            "key_generation": "SELECT",
         },
-        "api": {"identifier": "SELECT", "subject_key": "SELECT", "key_deletion": "SELECT", "reads": "INSERT"},
+        "api": {
+            "identifier": "SELECT",
+            "subject_key": "SELECT",
+            "key_deletion": "SELECT",
+            "key_generation": "SELECT",
+            "reads": "INSERT",
+        },
+        "custodian": {
+            "identifier": "SELECT, UPDATE (digest, lookup)",
+            "subject_key": "SELECT, UPDATE (wrapped, generation)",
+            "quarantine_key": "SELECT, UPDATE (wrapped, generation)",
+            "key_generation": "SELECT, INSERT, UPDATE (ended_at)",
+        },
         "export": {"subject_key": "SELECT", "key_deletion": "SELECT", "releases": "SELECT, INSERT", "refusals": "SELECT, INSERT"},
     },
     "catalog": {"catalog": {"*": "ALL"}},

@@ -11,9 +11,9 @@ from paxtrail.adapters import drafts
 from paxtrail.errors import ConfigurationError
 from paxtrail.settings import Settings
 
-Role = Literal["stream", "batch", "api", "relay", "catalog", "analyst", "airflow", "export", "superset", "postgres"]
+Role = Literal["stream", "batch", "api", "relay", "catalog", "analyst", "airflow", "export", "superset", "custodian", "postgres"]
 Database = Literal["serving", "vault", "catalog", "marts", "airflow", "superset", "postgres"]
-ROLES: tuple[Role, ...] = ("stream", "batch", "api", "relay", "catalog", "analyst", "airflow", "export", "superset")
+ROLES: tuple[Role, ...] = ("stream", "batch", "api", "relay", "catalog", "analyst", "airflow", "export", "superset", "custodian")
 
 
 def dsn(settings: Settings, database: Database = "serving", role: Role = "stream") -> str:
@@ -43,4 +43,4 @@ def secret(settings: Settings, name: str) -> str:
         if settings.env != "local":
             raise ConfigurationError(f"no password for {name}: set {variable} or write {file}")
         drafts.once(file, secrets.token_urlsafe(24))
-    return file.read_text().strip()
+    return drafts.private(file).strip()

@@ -30,7 +30,7 @@ from paxtrail.adapters.scoring import Champion
 from paxtrail.adapters.serving_store import SESSION, Batch, LedgerLine, commit, mint_seq
 from paxtrail.adapters.vault import Vault
 from paxtrail.core.records import Record
-from paxtrail.errors import TableLocked
+from paxtrail.errors import KeyringBehind, TableLocked
 from paxtrail.settings import Settings
 from paxtrail.tables import bronze
 from paxtrail.tables.contracts import Table
@@ -316,12 +316,14 @@ def _fail_here(settings: Settings, point: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-_PASSING = re.compile(r"psycopg\.(OperationalError|errors\.(AdminShutdown|CrashShutdown|CannotConnectNow|DeadlockDetected))")
+_PASSING = re.compile(
+    r"psycopg\.(OperationalError|errors\.(AdminShutdown|CrashShutdown|CannotConnectNow|DeadlockDetected))|paxtrail\.errors\.KeyringBehind"
+)
 
 
 def _is_passing(error: BaseException) -> bool:
     """Whether trying again may help: the store was away, or another lane in the way; in a worker, it is text in Spark's error."""
-    return isinstance(error, psycopg.OperationalError) or _PASSING.search(str(error)) is not None
+    return isinstance(error, (psycopg.OperationalError, KeyringBehind)) or _PASSING.search(str(error)) is not None
 
 
 def patiently(action: Callable[[], T]) -> T:
@@ -329,7 +331,7 @@ def patiently(action: Callable[[], T]) -> T:
     trying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_is_passing),
         wait=tenacity.wait_exponential(multiplier=0.2, max=5),
-        before_sleep=lambda state: log.warning("the store does not answer or is busy (attempt %d); trying again", state.attempt_number),
+        before_sleep=lambda state: log.warning("store or keyring are not ready (attempt %d); trying again", state.attempt_number),
     )
     return trying(action)
 

@@ -32,6 +32,11 @@ def _cipher(key: bytes) -> AESSIV:
     return AESSIV(key)
 
 
+def forget_ciphers() -> None:
+    """No cipher, and with it no key, is held any longer than somebody works with it."""
+    _cipher.cache_clear()
+
+
 def seal(key: bytes, class_: str, owner: str, value: Json) -> str:
     """`value` (any JSON value) as sealed text; the same value under the same key gives the same text, so replays agree."""
     data = _cipher(key).encrypt(orjson.dumps(value), [class_.encode(), owner.encode()])

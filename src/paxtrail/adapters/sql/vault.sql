@@ -7,11 +7,20 @@ CREATE TABLE IF NOT EXISTS identifier (
     token     text  NOT NULL UNIQUE,        -- UUIDv7, 32 hex digits: sorts by age
     sealed    bytea                         -- the value under the token's key, for re-hashing; null once shredded
 );
+ALTER TABLE identifier ADD COLUMN IF NOT EXISTS lookup integer NOT NULL DEFAULT 1;  -- generation of the look-up secret of digest
 -- Key of every token that owns sealed values, wrapped by a key-encryption key.
 CREATE TABLE IF NOT EXISTS subject_key (
     token      text PRIMARY KEY,
     wrapped    bytea,                       -- AES-256-GCM-wrapped 64-byte AES-SIV key; null = deleted for good
     generation integer NOT NULL
+);
+-- Generations of the keyring's secrets. The newest is in force: nothing is wrapped or indexed under an older one any more.
+CREATE TABLE IF NOT EXISTS key_generation (
+    kind       text NOT NULL,               -- wrapping: key-encryption key; lookup: secret of the digests in identifier
+    generation integer NOT NULL,
+    begun_at   timestamptz NOT NULL DEFAULT now(),
+    ended_at   timestamptz,                 -- nothing needs it any more: it is destroyed
+    PRIMARY KEY (kind, generation)
 );
 -- Keys that were deleted, in order: workers drop them from memory when they see the row.
 CREATE TABLE IF NOT EXISTS key_deletion (
