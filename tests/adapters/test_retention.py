@@ -39,7 +39,7 @@ class Place:
         self.settings = configure(settings, folder / "conf")
         sources = "\n".join(f"{source} = {{ bronze_days = 20, days = 50 }}" for source in sorted(set(TYPES.values())))
         (self.settings.conf / "retention.toml").write_text(
-            "[rejects]\nkey_days = 10\nrow_days = 30\n[timeline]\ndays = 40\n[training]\ndays = 6\n"
+            "[rejects]\nkey_days = 10\nrow_days = 30\n[timeline]\ndays = 40\n[training]\ndays = 6\n[reads]\ndays = 20\n"
             f"[sources]\n{sources}\n[classes]\nhealth = 8\n"
         )
         self.lane = Lane(self.settings, configuration.attributes(self.settings.conf))

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from paxtrail.adapters import drafts
 from paxtrail.core.records import Identifier
@@ -47,6 +49,10 @@ class Keyring:
         """HMAC-SHA-256 of namespace and normalised value: how the vault finds a token without knowing the value."""
         text = f"{identifier.namespace}\0{identifier.value}".encode()
         return hmac.new(self.lookup_secret, text, hashlib.sha256).digest()
+
+    def reads_key(self) -> bytes:
+        """Key of the chains of reads, 32 bytes: HKDF (RFC 5869) of the look-up secret, which never changes, as generations do."""
+        return HKDF(hashes.SHA256(), 32, salt=None, info=b"paxtrail record of reads").derive(self.lookup_secret)
 
 
 def load(settings: Settings) -> Keyring:

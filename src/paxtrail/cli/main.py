@@ -39,6 +39,7 @@ COMMANDS = {
     "rebuild": "paxtrail.cli.rebuild:rebuild",
     "models": "paxtrail.cli.models:models",
     "retention": "paxtrail.cli.retention:retention",
+    "reads": "paxtrail.cli.reads:reads",
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import Request
 
-from paxtrail.adapters import configuration, keyring
+from paxtrail.adapters import configuration, keyring, witnesses
 from paxtrail.adapters.lanes import running
 from paxtrail.adapters.postgres import dsn
 from paxtrail.adapters.vault import AsyncVault
@@ -73,10 +73,11 @@ async def start(settings: Settings, verifier: Verifier, metrics: Metrics) -> Ser
     tables = configuration.attributes(settings.conf)
     store = Store(await pool(dsn(settings, "serving", "api"), settings.api.pool_size, session={"synchronous_commit": "off"}))
     vault_pool = await pool(dsn(settings, "vault", "api"), settings.api.pool_size)
-    reads = ReadLog(vault_pool, settings.home / "spool" / "reads.jsonl", metrics)
+    ring = keyring.load(settings)
+    reads = ReadLog(vault_pool, settings.home / "spool" / "reads.jsonl", metrics, key=ring.reads_key(), witness=witnesses.folder(settings))
     freshness = Freshness(store, metrics, running(settings), settings.models.folder)
     documents = Documents(store, tables, metrics)
-    vault = AsyncVault(vault_pool, keyring.load(settings))
+    vault = AsyncVault(vault_pool, ring)
     viewing = Viewing(store, vault, documents, reads, tables, configuration.consent(settings.conf))
     reads.start()
     freshness.start()
