@@ -85,6 +85,13 @@ class Reads(_Part):
     check_s: float
     unusual_above: dict[str, int]
 
+    @field_validator("unusual_above")
+    @classmethod
+    def _for_every_role(cls, given: dict[str, int]) -> dict[str, int]:
+        if "default" not in given:
+            raise ValueError("default is missing")
+        return given
+
 
 class Storage(_Part):
     """`lake` is a folder or a URI (s3a://, abfss://, gs://, file://); empty = <home>/lake. `options` are delta-rs's for that store."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from itertools import permutations
+from typing import Any
 
 import pytest
 
@@ -47,7 +48,7 @@ def test_a_chain_as_it_was_written_has_no_break() -> None:
 @pytest.mark.parametrize("field", Record._fields)
 def test_no_field_of_a_record_can_be_edited(field: str) -> None:
     links = chain(5)
-    other = {"at": 1, "customers": ("b" * 32,)}.get(field, "other")
+    other: Any = {"at": 1, "customers": ("b" * 32,)}.get(field, "other")
     links[2] = links[2]._replace(record=links[2].record._replace(**{field: other}))
     assert told(links) == [("edited", 3, 3)]
 

@@ -12,12 +12,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from paxtrail.adapters import keyring, witnesses
+from paxtrail.adapters import witnesses
 from paxtrail.adapters.postgres import dsn
 from paxtrail.adapters.read_chains import expire, verify
 from paxtrail.errors import Unavailable
 from paxtrail.serving.metrics import Metrics
-from paxtrail.serving.reads import Read, ReadLog
+from paxtrail.serving.reads import Read, ReadLog, opened
 from paxtrail.serving.store import pool
 from paxtrail.settings import Settings
 
@@ -33,10 +33,9 @@ def read(number: int, *customers: str) -> Read:
 
 
 @asynccontextmanager
-async def writer(settings: Settings, witness: Path | None = None) -> AsyncIterator[ReadLog]:
+async def writer(settings: Settings) -> AsyncIterator[ReadLog]:
     vault = await pool(dsn(settings, "vault", "api"), 2)
-    key, place = keyring.load(settings).reads_key(), witness or witnesses.folder(settings)
-    log = ReadLog(vault, settings.home / "spool" / "reads.jsonl", Metrics(), key=key, witness=place)
+    log = opened(settings, vault, Metrics())
     log.start()
     try:
         yield log
@@ -128,7 +127,8 @@ async def test_a_chain_whose_head_nobody_told_of_is_named(clean_postgres: Settin
 
 async def test_no_read_is_answered_before_its_head_is_told(clean_postgres: Settings, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    async with writer(clean_postgres, tmp_path / "file") as log:
+    given = clean_postgres.reads.model_copy(update={"witness": str(tmp_path / "file")})
+    async with writer(clean_postgres.model_copy(update={"reads": given})) as log:
         with pytest.raises(Unavailable):
             await log.record(read(0))
     assert sql(clean_postgres, "select count(*) from reads") == [(0,)]

@@ -44,7 +44,7 @@ def verify(settings: Settings, *, unchained: int = 0) -> Verdict:
             else:
                 found.append(Break(chain, "forged", 1, head.seq))
         for chain, links in groupby(_rows(vault, "chain <> '' ORDER BY chain, seq"), key=itemgetter(0)):
-            head = heads.pop(chain, None) or witnesses.head(place, chain)
+            head = heads.pop(chain) if chain in heads else witnesses.head(place, chain)
             counted = _counted(links, seen)
             found += chains.breaks(key, chain, counted, after=after.get(chain, NOTHING), head=head)
             if head is None:

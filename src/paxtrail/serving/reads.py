@@ -20,11 +20,13 @@ from typing import Any, NamedTuple
 import asyncpg
 import orjson
 
+from paxtrail.adapters import keyring, witnesses
 from paxtrail.adapters.witnesses import Witness
 from paxtrail.core import chains
 from paxtrail.core.chains import NOTHING, Head
 from paxtrail.errors import Unavailable
 from paxtrail.serving.metrics import Metrics
+from paxtrail.settings import Settings
 
 log = logging.getLogger("paxtrail.serving")
 
@@ -64,8 +66,9 @@ class Read(NamedTuple):
     @classmethod
     def of(cls, row: Sequence[Any]) -> Read:
         """The read that was written as this row of the journal."""
-        at, *who, customers, trace = row
-        return cls(dt.datetime.fromisoformat(at), *who, tuple(customers.split(",")) if customers else (), trace)
+        at, subject, client, role, purpose, route, customers, trace = row
+        whom = tuple(customers.split(",")) if customers else ()
+        return cls(dt.datetime.fromisoformat(at), subject, client, role, purpose, route, whom, trace)
 
 
 class Waiting(NamedTuple):
@@ -249,6 +252,12 @@ class ReadLog:
                 await self._insert(reads)
             taken.unlink()
             self._metrics.reads.inc(len(reads))
+
+
+def opened(settings: Settings, vault: asyncpg.Pool[asyncpg.Record], metrics: Metrics) -> ReadLog:
+    """The record of reads of these settings, to be started; writes by the pool `vault`."""
+    key, witness = keyring.load(settings).reads_key(), witnesses.folder(settings)
+    return ReadLog(vault, settings.home / "spool" / "reads.jsonl", metrics, key=key, witness=witness)
 
 
 def _parsed(line: bytes) -> list[Any]:
