@@ -80,6 +80,15 @@ def place(clean_postgres: Settings, tmp_path: Path) -> Iterator[Place]:
     made.lane.close()
 
 
+def test_records_of_reads_go_when_their_time_is_over(place: Place) -> None:
+    with psycopg.connect(dsn(place.settings, "vault", "postgres"), autocommit=True) as vault:
+        vault.execute(
+            "INSERT INTO reads (at, subject, client, role, purpose, route, customers)"
+            " SELECT to_timestamp(day * 86400), '', '', '', '', '', '{}' FROM generate_series(3, 5) AS day"
+        )
+    assert retain(place.settings, 25 * DAY)["reads"] == {"deleted": 2, "broken": []}
+
+
 def test_a_refused_record_is_listed_but_cannot_be_read_once_its_days_are_over(place: Place) -> None:
     old, young = place.refuse("1970-01-05"), place.refuse("1970-01-11")
     assert retain(place.settings, 21 * DAY - 1)["keys"] == 1

@@ -53,14 +53,17 @@ def test_no_field_of_a_record_can_be_edited(field: str) -> None:
     assert told(links) == [("edited", 3, 3)]
 
 
-def test_an_edit_that_overwrites_the_code_too_blames_nobody_else() -> None:
+def test_an_edit_of_all_names_all() -> None:
+    links = [link._replace(record=link.record._replace(subject="nobody")) for link in chain(4)]
+    assert told(links) == [("edited", seq, seq) for seq in range(1, 5)]
+
+
+def test_an_overwritten_code_blames_the_next_link_only_if_that_cannot_be_checked_any_more() -> None:
     links = chain(5)
     links[2] = links[2]._replace(mac=b"x" * 32)
     assert told(links) == [("edited", 3, 3)]
     links[2] = links[2]._replace(record=record(9))
-    assert told(links) == [("edited", 3, 3)]
-    links[4] = links[4]._replace(record=record(9))
-    assert told(links) == [("edited", 3, 3), ("edited", 5, 5)]
+    assert told(links) == [("edited", 3, 3), ("edited", 4, 4)]
 
 
 def test_what_is_deleted_leaves_a_gap() -> None:

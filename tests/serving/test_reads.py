@@ -151,6 +151,15 @@ async def test_reads_of_the_journal_are_links_of_a_chain_once_the_vault_is_back(
     assert list((clean_postgres.home / "spool").iterdir()) == []
 
 
+async def test_workers_that_share_a_journal_drain_each_read_once(clean_postgres: Settings) -> None:
+    async with writer(clean_postgres) as one, writer(clean_postgres) as two:
+        with away(clean_postgres):
+            await asyncio.gather(*(log.record(read(number), may_spool=True) for number, log in enumerate((one, two))))
+        await asyncio.gather(one.drain(), two.drain())
+    assert sql(clean_postgres, "select subject from reads order by 1") == [("agent-0",), ("agent-1",)]
+    assert told(clean_postgres) == []
+
+
 async def test_a_torn_line_of_the_journal_takes_no_other_with_it(clean_postgres: Settings) -> None:
     journal = clean_postgres.home / "spool" / "reads.jsonl"
     journal.parent.mkdir()

@@ -74,7 +74,7 @@ def breaks(key: bytes, chain: str, links: Iterable[Link], *, after: Head = NOTHI
     """Where the chain's links, ordered by number, are not as they were written; empty if they all are.
 
     `after`: the last link that was deleted in its time. `head`: how far the chain went at least, as is known elsewhere. The link after a
-    gap cannot be checked, because the code before it is gone.
+    gap cannot be checked, and one after a link that was overwritten with its code counts as edited: the code it was made of is gone.
     """
     found: list[Break] = []
     doubtful: list[tuple[Link, bytes]] = []
@@ -98,14 +98,12 @@ def breaks(key: bytes, chain: str, links: Iterable[Link], *, after: Head = NOTHI
 
 def _explained(key: bytes, chain: str, doubtful: Sequence[tuple[Link, bytes]]) -> Iterable[Break]:
     """What happened to links that do not follow the one before them; one that was left alone after one that was not is no break."""
-    # What the code of a link was when it was written; None: nobody can tell any more.
-    written: dict[int, bytes | None] = {}
+    # What the code of a link was when it was written, where that is another than it has now.
+    written: dict[int, bytes] = {}
     swapped: set[tuple[int, int]] = set()
     by_seq = {link.seq: link for link, _ in doubtful}
     for link, stored in doubtful:
         previous = written.get(link.seq - 1, stored)
-        if previous is None:
-            continue
         own = code(key, chain, link.seq, previous, link.record)
         if own == link.mac:
             continue
@@ -116,10 +114,8 @@ def _explained(key: bytes, chain: str, doubtful: Sequence[tuple[Link, bytes]]) -
                 yield Break(chain, "swapped", link.seq, other)
             continue
         yield Break(chain, "edited", link.seq, link.seq)
-        if follower := by_seq.get(link.seq + 1):
-            # Only its code was overwritten if the next link follows the code it should have.
-            follows = code(key, chain, follower.seq, own, follower.record) == follower.mac
-            written[link.seq] = own if follows else None
+        if (follower := by_seq.get(link.seq + 1)) and code(key, chain, follower.seq, own, follower.record) == follower.mac:
+            written[link.seq] = own  # only its code was overwritten
 
 
 def _partner(key: bytes, chain: str, link: Link, previous: bytes, doubtful: Iterable[tuple[Link, bytes]]) -> tuple[int, bytes] | None:

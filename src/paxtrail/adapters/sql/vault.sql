@@ -52,7 +52,7 @@ CREATE TABLE IF NOT EXISTS read_checkpoints (
     chain text PRIMARY KEY,
     seq   bigint NOT NULL,
     mac   bytea NOT NULL,
-    seal  bytea NOT NULL                    -- HMAC-SHA-256 of the three: nobody without the key can pretend that links expired
+    seal  bytea NOT NULL                    -- HMAC-SHA-256 of chain, seq and mac: nobody without the key can pretend that links expired
 );
 -- The register of releases to partners: decided truth, append-only.
 CREATE TABLE IF NOT EXISTS releases (
