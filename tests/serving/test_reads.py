@@ -185,6 +185,15 @@ async def test_a_group_that_may_or_may_not_have_arrived_ends_its_chain(clean_pos
     assert told(clean_postgres) == []
 
 
+async def test_a_text_that_nobody_can_store_fails_alone(clean_postgres: Settings) -> None:
+    async with writer(clean_postgres) as log:
+        for may_spool in (False, True):
+            with pytest.raises(Unavailable):
+                await log.record(read(0)._replace(subject="\ud800"), may_spool=may_spool)
+        await log.record(read(1))
+    assert sql(clean_postgres, "select subject from reads") == [("agent-1",)]
+
+
 async def test_what_expires_leaves_a_chain_that_still_holds(clean_postgres: Settings) -> None:
     await written(clean_postgres, *range(6))
     assert expire(clean_postgres, FIRST_US + 2 * DAY) == {"deleted": 2, "broken": []}

@@ -44,10 +44,10 @@ def verify(settings: Settings, *, unchained: int = 0) -> Verdict:
             else:
                 found.append(Break(chain, "forged", 1, head.seq))
         for chain, links in groupby(_rows(vault, "chain <> '' ORDER BY chain, seq"), key=itemgetter(0)):
-            head = heads.pop(chain) if chain in heads else witnesses.head(place, chain)
+            told = heads.pop(chain) if chain in heads else witnesses.head(place, chain)
             counted = _counted(links, seen)
-            found += chains.breaks(key, chain, counted, after=after.get(chain, NOTHING), head=head)
-            if head is None:
+            found += chains.breaks(key, chain, counted, after=after.get(chain, NOTHING), head=told)
+            if told is None:
                 found.append(Break(chain, "unwitnessed", 1, seen[chain]))
         for chain, head in heads.items():
             found += chains.breaks(key, chain, (), after=after.get(chain, NOTHING), head=head)

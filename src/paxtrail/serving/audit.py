@@ -85,7 +85,9 @@ class Audit:
         since = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=minutes)
         least = min(limits.values()) if above is None else above
         rows = await self._record.fetch(VOLUMES, since, least, timeout=_VOLUMES_S)
-        found = [Volume(*row, limit=limits.get(row["role"], limits["default"])) for row in rows]
+        found = [
+            Volume(row["subject"], row["client"], row["role"], row["customers"], limits.get(row["role"], limits["default"])) for row in rows
+        ]
         return [one for one in found if above is not None or one.customers > one.limit]
 
     async def check(self) -> None:

@@ -41,7 +41,8 @@ _INSERT = (
 )
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICRO = dt.timedelta(microseconds=1)
-_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, orjson.JSONEncodeError)
+"""The last one: a text that is no Unicode, which PostgreSQL would not take either."""
 
 
 class Read(NamedTuple):
@@ -207,7 +208,7 @@ class ReadLog:
         try:
             # The empty line ends one that a crash tore, so that it takes no other with it.
             self._append(b"\n" + b"".join(orjson.dumps(waiting.read.row(), option=orjson.OPT_APPEND_NEWLINE) for waiting in group))
-        except OSError:
+        except (OSError, orjson.JSONEncodeError):
             for waiting in group:
                 _fail(waiting)
             return
