@@ -162,13 +162,15 @@ async def test_workers_that_share_a_journal_drain_each_read_once(clean_postgres:
 
 async def test_a_torn_line_of_the_journal_takes_no_other_with_it(clean_postgres: Settings) -> None:
     journal = clean_postgres.home / "spool" / "reads.jsonl"
-    journal.parent.mkdir()
-    journal.write_text('["2026-01-01T00:00:00+00:00","torn')
     async with writer(clean_postgres) as log:
         with away(clean_postgres):
-            await log.record(read(1), may_spool=True)
+            for number in (0, 1):  # at the second one it tries to drain, and not again within two seconds
+                await log.record(read(number), may_spool=True)
+            with journal.open("a") as file:
+                file.write('["2026-01-01T00:00:00+00:00","torn')
+            await log.record(read(2), may_spool=True)
         await log.drain()
-    assert sql(clean_postgres, "select subject from reads") == [("agent-1",)]
+    assert sql(clean_postgres, "select subject from reads order by 1") == [("agent-0",), ("agent-1",), ("agent-2",)]
 
 
 async def test_a_group_that_may_or_may_not_have_arrived_ends_its_chain(clean_postgres: Settings) -> None:

@@ -69,7 +69,7 @@ def test_edges_and_relations_of_an_older_store_get_the_open_epoch(clean_postgres
         (
             "vault",
             "auditor",
-            "INSERT INTO reads SELECT * FROM reads",
+            "INSERT INTO reads (at) VALUES (now())",
         ),
         ("vault", "auditor", "SELECT * FROM identifier"),
         ("vault", "retention", "UPDATE reads SET subject = ''"),
