@@ -22,9 +22,9 @@ with DAG(
     doc_md="""
 ### retention
 
-`./paxtrail retention run`: quarantine keys, refused records, timelines, bronze and silver lose what `conf/retention.toml` says is past its
-time at the hour of the run. Tried again or cleared, it is the same hour: a second time finds nothing. It waits for the slot of the batch
-layer, since silver loses only what the newest batch run has folded.
+`./paxtrail retention run`: quarantine keys, refused records, records of reads, timelines, bronze and silver lose what `conf/retention.toml`
+says is past its time at the hour of the run. Tried again or cleared, it is the same hour: a second time finds nothing. It waits for the
+slot of the batch layer, since silver loses only what the newest batch run has folded.
 """,
 ) as dag:
     BashOperator(task_id="delete", bash_command=f'"$PYSPARK_PYTHON" -m paxtrail.cli.main retention run --as-of "{AS_OF}"', pool="batch")

@@ -77,6 +77,24 @@ class Api(_Part):
     """A page's stream of changes ends after this, and the browser comes again."""
 
 
+class Reads(_Part):
+    """The record of reads. `witness`: folder for the heads of its chains, out of reach of who administers the vault and the same for all
+    API processes; empty = witness/ of the home. Every `check_s`, who read more distinct customers than `unusual_above` says for their role
+    (or `default`) in the last `window_minutes` is alarmed about."""
+
+    witness: str
+    window_minutes: int
+    check_s: float
+    unusual_above: dict[str, int]
+
+    @field_validator("unusual_above")
+    @classmethod
+    def _for_every_role(cls, given: dict[str, int]) -> dict[str, int]:
+        if "default" not in given:
+            raise ValueError("default is missing")
+        return given
+
+
 class Storage(_Part):
     """`lake` is a folder or a URI (s3a://, abfss://, gs://, file://); empty = <home>/lake. `options` are delta-rs's for that store."""
 
@@ -160,6 +178,7 @@ class Settings(_Part):
     storage: Storage
     spark: Spark
     api: Api
+    reads: Reads
     relay: Relay
     bridge: Bridge
     druid: Druid

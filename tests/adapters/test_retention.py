@@ -39,7 +39,7 @@ class Place:
         self.settings = configure(settings, folder / "conf")
         sources = "\n".join(f"{source} = {{ bronze_days = 20, days = 50 }}" for source in sorted(set(TYPES.values())))
         (self.settings.conf / "retention.toml").write_text(
-            "[rejects]\nkey_days = 10\nrow_days = 30\n[timeline]\ndays = 40\n[training]\ndays = 6\n"
+            "[rejects]\nkey_days = 10\nrow_days = 30\n[timeline]\ndays = 40\n[training]\ndays = 6\n[reads]\ndays = 20\n"
             f"[sources]\n{sources}\n[classes]\nhealth = 8\n"
         )
         self.lane = Lane(self.settings, configuration.attributes(self.settings.conf))
@@ -78,6 +78,15 @@ def place(clean_postgres: Settings, tmp_path: Path) -> Iterator[Place]:
     made = Place(clean_postgres, tmp_path)
     yield made
     made.lane.close()
+
+
+def test_records_of_reads_go_when_their_time_is_over(place: Place) -> None:
+    with psycopg.connect(dsn(place.settings, "vault", "postgres"), autocommit=True) as vault:
+        vault.execute(
+            "INSERT INTO reads (at, subject, client, role, purpose, route, customers)"
+            " SELECT to_timestamp(day * 86400), '', '', '', '', '', '{}' FROM generate_series(3, 5) AS day"
+        )
+    assert retain(place.settings, 25 * DAY)["reads"] == {"deleted": 2, "broken": []}
 
 
 def test_a_refused_record_is_listed_but_cannot_be_read_once_its_days_are_over(place: Place) -> None:

@@ -16,6 +16,7 @@ TABLE: dict[str, Any] = {
     "rejects": {"key_days": 30, "row_days": 400},
     "timeline": {"days": 100},
     "training": {"days": 60},
+    "reads": {"days": 500},
     "sources": {"alpha": {"bronze_days": 200, "days": 300}},
     "classes": {"health": 50},
 }
@@ -43,6 +44,7 @@ def test_what_is_past_its_time_depends_on_the_moment_alone() -> None:
         ("classes.public", 50, "classes.public is no class of sealed values"),
         ("timeline", None, "timeline is missing"),
         ("training.days", 0, "training.days must be a whole number of days above 0"),
+        ("reads", None, "reads is missing"),
         ("odd", {}, "unknown section [odd]"),
     ],
 )

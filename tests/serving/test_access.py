@@ -32,8 +32,8 @@ MAY_CALL = {
     "analyst": {"journeys.read", "flights.read", "flights.timeline", "bags.read", "bags.timeline", "analytics"},
     "source": {"collect"},
 }  # fmt: skip
-MAY_CALL["dpo"] = MAY_CALL["agent"] | {"profiles.batch"}
-MAY_CALL["supervisor"] = MAY_CALL["dpo"] | {"flights.customers"}
+MAY_CALL["supervisor"] = MAY_CALL["agent"] | {"profiles.batch", "flights.customers"}
+MAY_CALL["dpo"] = MAY_CALL["agent"] | {"profiles.batch", "profiles.reads"}
 MAY_CALL["engineer"] = MAY_CALL["channel"] - {"profiles.consents"}
 SEES = {
     "agent": {"name": "show", "birth_date": "show", "gender": "show", "email": "show", "phone": "show", "contact": "show",

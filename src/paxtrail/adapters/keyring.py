@@ -23,7 +23,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from paxtrail.adapters import drafts
 from paxtrail.core.records import Identifier
@@ -50,6 +52,8 @@ class Secrets:
 
     current: dict[Kind, int]
     of: dict[Kind, dict[int, bytes]]
+    reads: bytes
+    """Key of the chains of reads, which never changes."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -120,6 +124,10 @@ class Keyring:
             f"the vault uses generation {generation} of the keys and {lookups} of the look-up secrets: give them to this process"
         )
 
+    def reads_key(self) -> bytes:
+        """Key of the chains of reads, 32 bytes."""
+        return self.held().reads
+
     def unwrap(self, owner: str, wrapped: bytes, generation: int) -> bytes:
         """The data key; KeyringBehind where its generation is not here (any more)."""
         if generation not in self.held().of["wrapping"]:
@@ -148,7 +156,7 @@ def load(settings: Settings) -> Keyring:
     if not path.exists():
         if settings.env != "local":
             raise ConfigurationError(f"no keyring: set {_VARIABLE} from the key service, or provide {path}")
-        fresh = {"current": 1, "generations": {"1": _fresh()}, "lookup": 1, "lookup_secrets": {"1": _fresh()}}
+        fresh = {"current": 1, "generations": {"1": _fresh()}, "lookup": 1, "lookup_secrets": {"1": _fresh()}, "reads": _fresh()}
         drafts.once(path, json.dumps(fresh))  # whoever is first wins; the others read the winner's
     return Keyring(lambda: drafts.private(path), lambda: _mark(path))
 
@@ -182,6 +190,7 @@ def _rewritten(settings: Settings, otherwise: str) -> Iterator[dict[str, Any]]:
             values = json.loads(drafts.private(path))
             if "lookup_secret" in values:  # before there were several
                 values |= {"lookup": 1, "lookup_secrets": {"1": values.pop("lookup_secret")}}
+            values.setdefault("reads", b64encode(_of_reads(values)).decode())  # before the secret it is made of may go
             yield values
             drafts.replace(path, json.dumps(values).encode(), mode=0o600)
     except OSError as error:
@@ -214,11 +223,20 @@ def _parsed(text: str) -> Secrets:
         current: dict[Kind, int] = {kind: int(values[name]) for kind, (name, _) in _MEMBERS.items()}
         if any(len(key) != _KEY_BYTES for key in of["wrapping"].values()) or any(current[kind] not in of[kind] for kind in of):
             raise ValueError
+        reads = _of_reads(values)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ConfigurationError(
-            "the keyring is not readable: expected {current, generations, lookup, lookup_secrets}, keys of 32 bytes in base64"
+            "the keyring is not readable: expected {current, generations, lookup, lookup_secrets, reads}, keys of 32 bytes in base64"
         ) from None
-    return Secrets(current, of)
+    return Secrets(current, of, reads)
+
+
+def _of_reads(values: dict[str, Any]) -> bytes:
+    """Key of the chains of reads; in a keyring from before it had one, HKDF (RFC 5869) of the oldest look-up secret."""
+    if "reads" in values:
+        return b64decode(values["reads"])
+    oldest = values["lookup_secrets"][str(min(map(int, values["lookup_secrets"])))]
+    return HKDF(hashes.SHA256(), _KEY_BYTES, salt=None, info=b"paxtrail record of reads").derive(b64decode(oldest))
 
 
 @contextmanager

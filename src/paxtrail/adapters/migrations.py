@@ -44,6 +44,9 @@ GRANTS: dict[Database, dict[Role, dict[str, str]]] = {
             "key_generation": "SELECT, INSERT, UPDATE (ended_at)",
         },
         "export": {"subject_key": "SELECT", "key_deletion": "SELECT", "releases": "SELECT, INSERT", "refusals": "SELECT, INSERT"},
+        # Who reads the record of reads never writes it, and who writes it never reads it.
+        "auditor": {"reads": "SELECT", "read_checkpoints": "SELECT"},
+        "retention": {"reads": "SELECT, DELETE", "read_checkpoints": "SELECT, INSERT, UPDATE"},
     },
     "catalog": {"catalog": {"*": "ALL"}},
     "marts": {"batch": {"*": "ALL"}, "analyst": {"*": "SELECT"}},

@@ -11,9 +11,14 @@ from paxtrail.adapters import drafts
 from paxtrail.errors import ConfigurationError
 from paxtrail.settings import Settings
 
-Role = Literal["stream", "batch", "api", "relay", "catalog", "analyst", "airflow", "export", "superset", "custodian", "postgres"]
+Role = Literal[
+    "stream", "batch", "api", "relay", "catalog", "analyst", "airflow", "export", "superset", "custodian", "auditor", "retention",
+    "postgres",
+]  # fmt: skip
 Database = Literal["serving", "vault", "catalog", "marts", "airflow", "superset", "postgres"]
-ROLES: tuple[Role, ...] = ("stream", "batch", "api", "relay", "catalog", "analyst", "airflow", "export", "superset", "custodian")
+ROLES: tuple[Role, ...] = (
+    "stream", "batch", "api", "relay", "catalog", "analyst", "airflow", "export", "superset", "custodian", "auditor", "retention",
+)  # fmt: skip
 
 
 def dsn(settings: Settings, database: Database = "serving", role: Role = "stream") -> str:

@@ -1,4 +1,4 @@
-"""A retention run: keys, timeline, texts to train on, bronze and silver lose what is past its time at a moment that the caller names."""
+"""A retention run: keys, reads, timeline, texts to train on, bronze and silver lose what is past its time at the moment a caller names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from paxtrail.adapters import bronze_retention, configuration, lake, postgres, silver, silver_retention
+from paxtrail.adapters import bronze_retention, configuration, lake, postgres, read_chains, silver, silver_retention
 from paxtrail.adapters.bronze_retention import Order
 from paxtrail.adapters.cuts import Cut, cut_of
 from paxtrail.adapters.lanes import REVISIONS
@@ -44,6 +44,7 @@ def retain(settings: Settings, as_of: int) -> dict[str, Any]:
     with psycopg.connect(postgres.dsn(settings, "serving", "batch"), autocommit=True) as serving:
         counts: dict[str, Any] = {"keys": _keys(settings, kept, as_of), "timeline": _timeline(settings, serving, kept, as_of)}
         counts["training"] = _training(settings, as_of - kept.training_days * DAY)
+        counts["reads"] = read_chains.expire(settings, as_of - kept.reads_days * DAY)
         cut = newest_cut(serving)
         bronze_retention.tell(serving, _orders(kept, as_of, cut))
         counts["bronze"] = {lane: _lane(settings, serving, lane) for lane in _lanes(serving)}

@@ -40,6 +40,7 @@ COMMANDS = {
     "models": "paxtrail.cli.models:models",
     "retention": "paxtrail.cli.retention:retention",
     "keys": "paxtrail.cli.keyring:keys",
+    "reads": "paxtrail.cli.reads:reads",
 }
 
 

@@ -36,6 +36,7 @@ def show(as_of: datetime | None) -> None:
         "rejects": _text(moment - kept.row_days * DAY),
         "timeline": _text(moment - kept.timeline_days * DAY),
         "training": _text(moment - kept.training_days * DAY),
+        "reads": _text(moment - kept.reads_days * DAY),
         "events": {limit.source or f"class {limit.class_}": _text(limit.before) for limit in kept.event_limits(moment)},
         "bronze": {limit.source or f"class {limit.class_}": _text(limit.before) for limit in kept.bronze_limits(moment)},
     }

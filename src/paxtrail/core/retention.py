@@ -15,7 +15,7 @@ DAY = 86_400_000_000
 """Microseconds of a day."""
 BACKLOG_DAYS = 7
 """Raw topics keep a week: a stream that comes back after that long must still find what its records need."""
-_SECTIONS = frozenset({"rejects", "timeline", "sources", "classes", "training"})
+_SECTIONS = frozenset({"rejects", "timeline", "sources", "classes", "training", "reads"})
 
 
 class Limit(NamedTuple):
@@ -34,6 +34,7 @@ class Retention:
     row_days: int
     timeline_days: int
     training_days: int
+    reads_days: int
     events: Mapping[str, int]
     bronze: Mapping[str, int]
     classes: Mapping[str, int]
@@ -77,6 +78,7 @@ def retention(table: Mapping[str, Json], sources: Iterable[str]) -> Retention:
         row_days=_days(rejects["row_days"], "rejects.row_days", BACKLOG_DAYS),
         timeline_days=_days(_members(table, "timeline", {"days"})["days"], "timeline.days", 0),
         training_days=_days(_members(table, "training", {"days"})["days"], "training.days", 0),
+        reads_days=_days(_members(table, "reads", {"days"})["days"], "reads.days", 0),
         events={source: _days(one["days"], f"sources.{source}.days", BACKLOG_DAYS) for source, one in kept.items()},
         bronze={source: _days(one["bronze_days"], f"sources.{source}.bronze_days", BACKLOG_DAYS) for source, one in kept.items()},
         classes=classes,

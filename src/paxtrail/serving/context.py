@@ -13,7 +13,10 @@ from paxtrail.adapters.lanes import running
 from paxtrail.adapters.postgres import dsn
 from paxtrail.adapters.vault import AsyncVault
 from paxtrail.errors import Unauthenticated, Unavailable
+from paxtrail.serving import audit as audits
+from paxtrail.serving import reads as records
 from paxtrail.serving.analytics import Analytics
+from paxtrail.serving.audit import Audit
 from paxtrail.serving.collect import Collect
 from paxtrail.serving.documents import Documents
 from paxtrail.serving.entities import Entities
@@ -45,6 +48,7 @@ class Serving:
     entities: Entities
     collect: Collect
     analytics: Analytics
+    audit: Audit
 
     async def missing(self) -> list[str]:
         """Names of the parts that do not answer now."""
@@ -63,6 +67,7 @@ class Serving:
     async def close(self) -> None:
         self.analytics.close()
         await self.freshness.stop()
+        await self.audit.stop()
         await self.reads.stop()
         self.store.pool.terminate()
         self.vault_pool.terminate()
@@ -73,13 +78,15 @@ async def start(settings: Settings, verifier: Verifier, metrics: Metrics) -> Ser
     tables = configuration.attributes(settings.conf)
     store = Store(await pool(dsn(settings, "serving", "api"), settings.api.pool_size, session={"synchronous_commit": "off"}))
     vault_pool = await pool(dsn(settings, "vault", "api"), settings.api.pool_size)
-    reads = ReadLog(vault_pool, settings.home / "spool" / "reads.jsonl", metrics)
+    reads = records.opened(settings, vault_pool, metrics)
     freshness = Freshness(store, metrics, running(settings), settings.models.folder)
     documents = Documents(store, tables, metrics)
     vault = AsyncVault(vault_pool, keyring.load(settings))
     viewing = Viewing(store, vault, documents, reads, tables, configuration.consent(settings.conf))
     reads.start()
     freshness.start()
+    audit = await audits.opened(settings, store, reads, metrics)
+    audit.start()
     return Serving(
         store,
         vault_pool,
@@ -92,6 +99,7 @@ async def start(settings: Settings, verifier: Verifier, metrics: Metrics) -> Ser
         Entities(viewing),
         Collect(settings, metrics),
         Analytics(settings),
+        audit,
     )
 
 

@@ -25,6 +25,15 @@ class Metrics:
         self.reads_spooled = Counter(
             "paxtrail_api_reads_spooled", "Reads recorded in the journal while the vault was away.", registry=self.registry
         )
+        self.unusual = Gauge(
+            "paxtrail_api_unusual_readers",
+            "Callers who read more distinct customers in the window than their role's limit.",
+            ("role", "client"),
+            registry=self.registry,
+        )
+        self.unusual_checked = Gauge(
+            "paxtrail_api_unusual_checked_timestamp_seconds", "When volumes of reads were last checked.", registry=self.registry
+        )
         self.rendered = Counter(
             "paxtrail_api_documents_rendered", "Documents rendered because none was current.", ("entity",), registry=self.registry
         )

@@ -123,6 +123,12 @@ async def profile_consents(request: Request, customer_id: CustomerId) -> Respons
     return _answer(request, asked, body, location=_moved(customer_id, body, "/consents"))
 
 
+async def profile_reads(request: Request, customer_id: CustomerId, limit: Limit = 50, cursor: Cursor = None) -> Response:
+    """Who read the customer's data under any id it ever had, when and for which purpose, newest first; this read is recorded too."""
+    asked = context.asked(request)
+    return _answer(request, asked, await context.serving(request).audit.of(asked.read(()), customer_id, cursor, limit))
+
+
 def _moved(given: str, body: dict[str, Any], rest: str) -> str | None:
     current = body["customer_id"]
     return None if current == given else f"/v1/profiles/{current}{rest}"
@@ -274,6 +280,7 @@ ROUTES: tuple[tuple[str, str, str, Callable[..., Any], str], ...] = (
     ("profiles.view", "GET", "/v1/profiles/{customer_id}/360", view_profile, "View"),
     ("profiles.timeline", "GET", "/v1/profiles/{customer_id}/timeline", profile_timeline, "Timeline"),
     ("profiles.consents", "GET", "/v1/profiles/{customer_id}/consents", profile_consents, "Consents"),
+    ("profiles.reads", "GET", "/v1/profiles/{customer_id}/reads", profile_reads, "Reads"),
     ("profiles.lookup", "POST", "/v1/profiles/lookup", lookup, "Matches"),
     ("profiles.batch", "POST", "/v1/profiles/batch", batch, "BatchAnswer"),
     ("journeys.read", "GET", "/v1/journeys/{key}", read_journey, "Journey"),

@@ -132,6 +132,24 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         },
         {"withheld": _WITHHELD},
     ),
+    "Reads": _object(
+        {
+            "customer_id": _ID,
+            "items": _list(
+                _object(
+                    {
+                        **dict.fromkeys(("at", "subject", "client", "role", "purpose", "route", "trace"), _TEXT),
+                        "ids": _list(_ID),
+                        "others": {"type": "integer", "description": "How many other customers the same read showed."},
+                    },
+                    about="`ids`: under which ids of the customer it was recorded.",
+                )
+            ),
+            **_MOMENT,
+        },
+        {"next": _TEXT},
+        "Who read the customer's data, newest first.",
+    ),
     "Matches": _object({"matches": _list(_ref("CustomerDocument")), **_MOMENT}),
     "BatchAnswer": _object(
         {

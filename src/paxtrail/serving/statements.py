@@ -201,6 +201,21 @@ select f.token, f.customer_id from k cross join lateral (
 ) f
 """
 
+# Materialised, so that no planner walks the newest records until some are about this customer.
+READS_OF = """
+with found as materialized (
+  select id, at, subject, client, role, purpose, route, customers, trace from reads where customers && $1::text[]
+)
+select * from found where (at, id) < ($2::timestamptz, $3::bigint) order by at desc, id desc limit $4
+"""
+
+VOLUMES = """
+with seen as (
+  select distinct r.subject, r.client, r.role, c.customer from reads r cross join lateral unnest(r.customers) as c(customer) where r.at > $1
+)
+select subject, client, role, count(*) as customers from seen group by 1, 2, 3 having count(*) > $2 order by 4 desc, 1, 2, 3
+"""
+
 TOKENS = "select token from links where customer_id = $1"
 
 KEEP = """

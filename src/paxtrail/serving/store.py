@@ -49,16 +49,17 @@ class Store:
     def __init__(self, pool: Any) -> None:
         self.pool = pool
 
-    async def fetch(self, statement: str, *arguments: Any) -> list[Any]:
-        return list(await guarded(self._fetch(statement, arguments)))
+    async def fetch(self, statement: str, *arguments: Any, timeout: float | None = None) -> list[Any]:
+        """Rows; `timeout` in seconds, if it needs longer than others may."""
+        return list(await guarded(self._fetch(statement, arguments, timeout)))
 
     async def row(self, statement: str, *arguments: Any) -> Any | None:
         rows = await self.fetch(statement, *arguments)
         return rows[0] if rows else None
 
-    async def _fetch(self, statement: str, arguments: tuple[Any, ...]) -> Any:
+    async def _fetch(self, statement: str, arguments: tuple[Any, ...], timeout: float | None) -> Any:
         async with self.pool.acquire() as connection:
-            return await connection.fetch(statement, *arguments)
+            return await connection.fetch(statement, *arguments, timeout=timeout)
 
     async def snapshot(self, *statements: tuple[Any, ...]) -> list[list[Any]]:
         """Rows of several statements (each with its arguments) that all see the same moment."""

@@ -38,6 +38,12 @@ class Asked:
     at: int
     trace: str
 
+    def read(self, customers: Sequence[str]) -> Read:
+        """This call as a read of these customers."""
+        who = self.caller.principal
+        at = dt.datetime.fromtimestamp(self.at / 1e6, dt.UTC)
+        return Read(at, who.subject, who.client, who.role, self.caller.purpose, self.route, tuple(customers), self.trace)
+
 
 class Viewing:
     """Shared by the services of the API."""
@@ -61,10 +67,7 @@ class Viewing:
 
     def record(self, asked: Asked, customers: Sequence[str]) -> Awaitable[None]:
         """Begins to record a read; the answer must await what this returns, and may be prepared meanwhile."""
-        who = asked.caller.principal
-        at = dt.datetime.fromtimestamp(asked.at / 1e6, dt.UTC)
-        read = Read(at, who.subject, who.client, who.role, asked.caller.purpose, asked.route, tuple(customers), asked.trace)
-        return self._reads.record(read, may_spool=not asked.caller.ways)
+        return self._reads.record(asked.read(customers), may_spool=not asked.caller.ways)
 
     async def tokens(self, identifiers: Iterable[Identifier]) -> dict[Identifier, str]:
         """Tokens of those identifiers that have one."""

@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS quarantine_key (
     wrapped    bytea,                       -- null = deleted for good
     generation integer NOT NULL
 );
--- The record of reads: decided truth, append-only.
+-- The record of reads: decided truth, append-only. Each writer's records are a chain, whose head is kept outside this database.
 CREATE TABLE IF NOT EXISTS reads (
     id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at        timestamptz NOT NULL,
@@ -44,7 +44,24 @@ CREATE TABLE IF NOT EXISTS reads (
     purpose   text NOT NULL,
     route     text NOT NULL,
     customers text[] NOT NULL,              -- whom: customer ids (tokens)
-    trace     text NOT NULL DEFAULT ''
+    trace     text NOT NULL DEFAULT '',
+    chain     text NOT NULL DEFAULT '',     -- of one writer; empty: recorded before there were chains
+    seq       bigint NOT NULL DEFAULT 0,    -- place in the chain, from 1, without gaps
+    mac       bytea NOT NULL DEFAULT ''     -- HMAC-SHA-256 of this record and the link before it (core/chains.py)
+);
+ALTER TABLE reads ADD COLUMN IF NOT EXISTS chain text NOT NULL DEFAULT '';
+ALTER TABLE reads ADD COLUMN IF NOT EXISTS seq bigint NOT NULL DEFAULT 0;
+ALTER TABLE reads ADD COLUMN IF NOT EXISTS mac bytea NOT NULL DEFAULT '';
+CREATE UNIQUE INDEX IF NOT EXISTS reads_links ON reads (chain, seq) WHERE chain <> '';
+CREATE INDEX IF NOT EXISTS reads_times ON reads (at);
+-- Without a list of pending entries, whose clearing would make some writer wait.
+CREATE INDEX IF NOT EXISTS reads_customers ON reads USING gin (customers) WITH (fastupdate = off);
+-- The last link of each chain that retention deleted: the next one is checked against it.
+CREATE TABLE IF NOT EXISTS read_checkpoints (
+    chain text PRIMARY KEY,
+    seq   bigint NOT NULL,
+    mac   bytea NOT NULL,
+    seal  bytea NOT NULL                    -- HMAC-SHA-256 of chain, seq and mac: nobody without the key can pretend that links expired
 );
 -- The register of releases to partners: decided truth, append-only.
 CREATE TABLE IF NOT EXISTS releases (
