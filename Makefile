@@ -38,6 +38,7 @@ pins:  ## compile conf/requirements/*.in
 	$(COMPILE) conf/requirements/core.in -c conf/requirements/dev.txt -o conf/requirements/core.txt
 	$(COMPILE) conf/requirements/airflow.in -o conf/requirements/airflow.txt
 	$(COMPILE) conf/requirements/superset.in -o conf/requirements/superset.txt
+	$(COMPILE) conf/requirements/audit.in -o conf/requirements/audit.txt
 
 docs:  ## the generated dictionary and OpenAPI
 	./paxtrail docs

@@ -22,9 +22,14 @@ class _Part(BaseModel):
 
 
 class Kafka(_Part):
+    """`ca`: PEM file of the authority that signed the brokers' certificates; empty = no TLS. `certificate`: PEM file with the key and
+    certificate of this client, where brokers ask for one."""
+
     brokers: str
     partitions: int
     controller_port: int
+    ca: str
+    certificate: str
 
 
 class Postgres(_Part):
@@ -40,6 +45,8 @@ class Postgres(_Part):
     airflow_database: str
     superset_database: str
     sslmode: str
+    sslrootcert: str
+    """PEM file of the authority that signed the server's certificate; for `verify-ca` and `verify-full`."""
 
 
 class Stream(_Part):
@@ -71,6 +78,13 @@ class Api(_Part):
     """File path or URL of the JSON Web Key Set; empty with `dev_issuer`."""
     dev_issuer: bool
     pool_size: int
+    rate_factor: float
+    """The rates of conf/access.toml times this."""
+    proxies: str
+    """Addresses or networks of the balancers whose X-Forwarded-For is believed, with commas; empty = nobody's."""
+    tls_certificate: str
+    """PEM file with the API's certificate and those up to its authority, and in `tls_key` its key: HTTPS only; empty = HTTP."""
+    tls_key: str
     changes_s: float
     """A page's stream of changes ends after this, and the browser comes again."""
 

@@ -186,6 +186,7 @@ _STATUSES = {
     403: "Not admitted",
     404: "Unknown",
     422: "Invalid",
+    429: "Too many calls: wait as long as Retry-After says",
     431: "Too large",
     503: "Try again",
 }

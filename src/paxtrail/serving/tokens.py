@@ -133,8 +133,11 @@ class Verifier:
         await self._keys.refresh()
         return self.ready
 
-    async def principal(self, authorization: str | None) -> Principal:
-        """Who the value of an Authorization header speaks for; Unauthenticated with a code, never with a part of the token."""
+    async def principal(self, authorization: str | None, *, unless: Callable[[], None] = lambda: None) -> Principal:
+        """Who the value of an Authorization header speaks for; Unauthenticated with a code, never with a part of the token.
+
+        `unless` is asked before the work of verifying a token that is not remembered, and may refuse it.
+        """
         if authorization is None:
             raise Unauthenticated("token_missing")
         scheme, _, token = authorization.partition(" ")
@@ -145,6 +148,7 @@ class Verifier:
             if known[0] > self._clock():
                 return known[1]
             del self._known[digest]
+        unless()
         expires, principal = await self._verify(token)
         self._known[digest] = expires, principal
         if len(self._known) > _CACHED_TOKENS:
