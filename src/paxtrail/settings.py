@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from paxtrail.errors import ConfigurationError
 
@@ -30,6 +30,12 @@ class Kafka(_Part):
     controller_port: int
     ca: str
     certificate: str
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.certificate and not self.ca:
+            raise ValueError("a certificate without ca would be sent to nobody: name the brokers' authority too")
+        return self
 
 
 class Postgres(_Part):
@@ -87,6 +93,12 @@ class Api(_Part):
     tls_key: str
     changes_s: float
     """A page's stream of changes ends after this, and the browser comes again."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ValueError("tls_certificate and tls_key belong together: give both or none")
+        return self
 
 
 class Storage(_Part):

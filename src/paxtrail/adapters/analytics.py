@@ -9,7 +9,7 @@ import orjson
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from paxtrail.adapters import drafts, keyring, lake
+from paxtrail.adapters import drafts, kafka, keyring, lake
 from paxtrail.adapters.druid import TOPIC
 from paxtrail.adapters.lanes import lanes as named
 from paxtrail.settings import Settings
@@ -38,7 +38,7 @@ def to_kafka(settings: Settings, lane: str, clock: Callable[[], int]) -> Callabl
         (
             analytics.messages(found)
             .write.format("kafka")
-            .option("kafka.bootstrap.servers", settings.kafka.brokers)
+            .options(**kafka.spark_options(settings))
             .option("topic", TOPIC)
             .save()
         )
