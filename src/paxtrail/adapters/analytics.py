@@ -35,13 +35,7 @@ def to_kafka(settings: Settings, lane: str, clock: Callable[[], int]) -> Callabl
 
     def batch(rows: DataFrame, batch_id: int) -> None:
         found = analytics.facts(analytics.bronze(rows), keyring.person_keys(settings, clock()))
-        (
-            analytics.messages(found)
-            .write.format("kafka")
-            .options(**kafka.spark_options(settings))
-            .option("topic", TOPIC)
-            .save()
-        )
+        (analytics.messages(found).write.format("kafka").options(**kafka.spark_options(settings)).option("topic", TOPIC).save())
         # Not by an Observation: it never ends where the sink is Kafka's.
         ((seq,),) = rows.agg(F.max("seq")).collect()
         before = orjson.loads(progress.read_bytes()) if progress.exists() else {"seq": -1}
