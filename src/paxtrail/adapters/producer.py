@@ -90,9 +90,8 @@ class Sender:
         return self._producer
 
     def _away(self, why: str) -> Unavailable:
-        return Unavailable(
-            f"Kafka at {self._client['bootstrap.servers']} did not take every record ({why}): is it up? `./paxtrail status`; send them again"
-        )
+        where = self._client["bootstrap.servers"]
+        return Unavailable(f"Kafka at {where} did not take every record ({why}): is it up? `./paxtrail status`; send them again")
 
 
 def key_of(record: Record) -> str:
