@@ -195,7 +195,8 @@ class Verifier:
     def _principal(self, claims: dict[str, Any]) -> Principal:
         subject = claims.get("sub")
         client = next((v for c in ("client_id", "azp", "cid", "appid") if isinstance(v := claims.get(c), str)), "")
-        if not isinstance(subject, str) or not 0 < len(subject) <= 255 or len(client) > 255:
+        # An identifier is trimmed where it becomes one, so that a subject with a space at its end would be somebody else's.
+        if not isinstance(subject, str) or not 0 < len(subject) <= 255 or subject != subject.strip() or len(client) > 255:
             raise Unauthenticated("claims_refused")
         # Two roles in one token would make "what may it see" a guess; one is asked for.
         roles = self._roles.intersection(_words(claims.get("roles")))
