@@ -46,7 +46,7 @@ sbom:  ## every pinned package and jar, as CycloneDX
 audit:  ## known vulnerabilities of every pinned package, asked of PyPI
 	for pins in conf/requirements/*.txt; do \
 	  $(UV) run --quiet --isolated --no-project --python 3.11 --with-requirements conf/requirements/audit.txt \
-	    pip-audit --progress-spinner off --disable-pip --require-hashes -r $$pins || failed=1; \
+	    pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r $$pins || failed=1; \
 	done; exit $${failed:-0}
 
 docs:  ## the generated dictionary and OpenAPI

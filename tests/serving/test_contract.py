@@ -21,7 +21,13 @@ from paxtrail.settings import ROOT
 TABLE = access.load(ROOT / "conf")
 ROLES = tuple(TABLE.roles)
 PROTECTED = {name for name, *_ in routes.ROUTES if not TABLE.is_public(name)}
-SEED = {"deadline": None, "database": None, "derandomize": True, "phases": [Phase.generate], "suppress_health_check": list(HealthCheck)}
+SEED: dict[str, Any] = {
+    "deadline": None,
+    "database": None,
+    "derandomize": True,
+    "phases": [Phase.generate],
+    "suppress_health_check": list(HealthCheck),
+}
 # A pattern cannot say which days are in the calendar or what is an address: 422 is right for those. The token is ours, not the
 # generated one: what is wrong with tokens has its own tests.
 EXCLUDED = [positive_data_acceptance, ignored_auth]

@@ -10,7 +10,7 @@ import orjson
 import pytest
 import uvicorn
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
@@ -181,10 +181,3 @@ async def test_what_is_no_http_is_refused_and_smuggles_nothing(connect: Connect,
     writer.write(sent + b"GET /second HTTP/1.1\r\nhost: api\r\n\r\n")
     everything = await asyncio.wait_for(reader.read(), 20)
     assert everything.startswith((b"HTTP/1.1 400", b"HTTP/1.1 408")) and b"200 OK" not in everything
-
-
-def test_the_program_reads_by_this_wire() -> None:
-    from paxtrail.settings import ROOT
-
-    assert 'http="paxtrail.serving.wire:Wire"' in (ROOT / "api" / "main.py").read_text()
-    assert issubclass(wire.Wire, asyncio.Protocol) and Response
