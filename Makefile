@@ -1,5 +1,5 @@
 # Each target sets up what it needs; `./paxtrail` makes the environment at first use.
-.PHONY: demo test tools proof chaos check lint types laws pins docs
+.PHONY: demo test tools proof chaos check lint types laws pins docs sbom audit
 RUN = ./paxtrail exec
 
 demo:  ## the whole of it, on two days of real flights
@@ -41,6 +41,16 @@ pins:  ## compile conf/requirements/*.in
 	$(COMPILE) conf/requirements/core.in -c conf/requirements/dev.txt -o conf/requirements/core.txt
 	$(COMPILE) conf/requirements/airflow.in -o conf/requirements/airflow.txt
 	$(COMPILE) conf/requirements/superset.in -o conf/requirements/superset.txt
+	$(COMPILE) conf/requirements/audit.in -o conf/requirements/audit.txt
+
+sbom:  ## every pinned package and jar, as CycloneDX
+	./paxtrail sbom
+
+audit:  ## known vulnerabilities of every pinned package, asked of PyPI
+	for pins in conf/requirements/*.txt; do \
+	  $(UV) run --quiet --isolated --no-project --python 3.11 --with-requirements conf/requirements/audit.txt \
+	    pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r $$pins || failed=1; \
+	done; exit $${failed:-0}
 
 docs:  ## the generated dictionary and OpenAPI
 	./paxtrail docs

@@ -1,4 +1,5 @@
-"""The deployed API: reads settings from the environment, serves paxtrail.serving on uvicorn with uvloop and httptools."""
+"""The deployed API: reads settings from the environment, serves paxtrail.serving on uvicorn with uvloop and httptools, by TLS if it has a
+certificate."""
 
 from __future__ import annotations
 
@@ -28,7 +29,12 @@ def main() -> None:
         port=api.port,
         workers=api.workers,
         loop="uvloop",
-        http="httptools",
+        http="paxtrail.serving.wire:Wire",
+        ws="none",
+        ssl_certfile=api.tls_certificate or None,
+        ssl_keyfile=api.tls_key or None,
+        proxy_headers=bool(api.proxies),
+        forwarded_allow_ips=api.proxies,
         access_log=False,
         server_header=False,
         date_header=True,

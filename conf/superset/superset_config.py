@@ -36,6 +36,8 @@ SQLALCHEMY_DATABASE_URI = (
     f"postgresql+psycopg2://superset:{quote(_secret('superset'), safe='')}@{_setting('postgres', 'host')}:{_setting('postgres', 'port')}"
     f"/{_setting('postgres', 'superset_database')}?sslmode={_setting('postgres', 'sslmode')}"
 )
+if authority := os.environ.get("PAXTRAIL_POSTGRES__SSLROOTCERT"):
+    SQLALCHEMY_DATABASE_URI += f"&sslrootcert={quote(authority, safe='/')}"
 
 # Read by provision.py, which is the only one that needs them.
 DRUID_BROKER = f"{_setting('druid', 'broker_host')}:{_setting('druid', 'broker_port')}"

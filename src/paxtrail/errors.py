@@ -14,6 +14,7 @@ PaxtrailError                 something is wrong that a person can act on; `code
 ├── NotFound                  no such customer, flight, bag, run …
 ├── Unauthenticated           a caller's token is missing or not accepted (code says why)
 ├── Forbidden                 this caller may not do this (code says why: scope, role, purpose …)
+├── TooMany                   a client calls too often (says after how many seconds it may again)
 └── BadRequest                a request is malformed or asks for too much (code says how)
 """
 
@@ -91,6 +92,14 @@ class Forbidden(PaxtrailError):
     def __init__(self, code: str, detail: str = "") -> None:
         super().__init__(detail or code)
         self.code = code
+
+
+class TooMany(PaxtrailError):
+    code = "too_many_calls"
+
+    def __init__(self, after_s: int) -> None:
+        super().__init__(f"wait {after_s} s")
+        self.after_s = after_s
 
 
 class BadRequest(PaxtrailError):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from paxtrail.errors import ConfigurationError
 
@@ -22,9 +22,20 @@ class _Part(BaseModel):
 
 
 class Kafka(_Part):
+    """`ca`: PEM file of the authority that signed the brokers' certificates; empty = no TLS. `certificate`: PEM file with the key and
+    certificate of this client, where brokers ask for one."""
+
     brokers: str
     partitions: int
     controller_port: int
+    ca: str
+    certificate: str
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.certificate and not self.ca:
+            raise ValueError("a certificate without ca would be sent to nobody: name the brokers' authority too")
+        return self
 
 
 class Postgres(_Part):
@@ -40,6 +51,8 @@ class Postgres(_Part):
     airflow_database: str
     superset_database: str
     sslmode: str
+    sslrootcert: str
+    """PEM file of the authority that signed the server's certificate; for `verify-ca` and `verify-full`."""
 
 
 class Stream(_Part):
@@ -73,8 +86,21 @@ class Api(_Part):
     """File path or URL of the JSON Web Key Set; empty with `dev_issuer`."""
     dev_issuer: bool
     pool_size: int
+    rate_factor: float
+    """The rates of conf/access.toml times this."""
+    proxies: str
+    """Addresses or networks of the balancers whose X-Forwarded-For is believed, with commas; empty = nobody's."""
+    tls_certificate: str
+    """PEM file with the API's certificate and those up to its authority, and in `tls_key` its key: HTTPS only; empty = HTTP."""
+    tls_key: str
     changes_s: float
     """A page's stream of changes ends after this, and the browser comes again."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ValueError("tls_certificate and tls_key belong together: give both or none")
+        return self
 
 
 class Reads(_Part):

@@ -312,13 +312,14 @@ def test_rows_and_keyrings_from_before_there_were_generations_go_on(place: Place
     keyring.load(place.settings)
     values = json.loads(file.read_text())
     file.write_text(json.dumps({n: values[n] for n in ("current", "generations")} | {"lookup_secret": values["lookup_secrets"]["1"]}))
-    known = place.vault().tokens(people(1))
+    known, reads = place.vault().tokens(people(1)), keyring.load(place.settings).reads_key()
     migrate(place.settings)
     rotation = place.rotation()
     rotation.begin("lookup")
     assert place.vault().tokens(people(1)) == known
     rotation.end_lookup(1)
     assert place.vault().tokens(people(1)) == known
+    assert keyring.load(place.settings).reads_key() == reads
 
 
 def test_a_keyring_from_the_key_service_is_changed_there(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,6 +96,7 @@ async def test_a_good_token_gives_its_principal(made: str) -> None:
         (token(drop=("iat",)), "claims_refused"),
         (token(drop=("sub",)), "claims_refused"),
         (token(sub=7), "claims_refused"),
+        (token(sub="agent-7 "), "claims_refused"),
         (token(roles=[]), "role_unclear"),
         (token(roles=["agent", "dpo"]), "role_unclear"),
         (token(roles=["root"]), "role_unclear"),

@@ -10,7 +10,7 @@ import orjson
 from deltalake.exceptions import DeltaError
 from pyspark.sql import DataFrame, SparkSession
 
-from paxtrail.adapters import keyring, lake
+from paxtrail.adapters import kafka, keyring, lake
 from paxtrail.adapters.druid import TOPIC
 from paxtrail.adapters.lanes import lanes as named
 from paxtrail.settings import Settings
@@ -43,13 +43,7 @@ def to_kafka(settings: Settings, clock: Callable[[], int]) -> Callable[[DataFram
 
     def batch(rows: DataFrame, _: int) -> None:
         found = analytics.facts(analytics.bronze(rows), keyring.person_keys(settings, clock()))
-        (
-            analytics.messages(found)
-            .write.format("kafka")
-            .option("kafka.bootstrap.servers", settings.kafka.brokers)
-            .option("topic", TOPIC)
-            .save()
-        )
+        analytics.messages(found).write.format("kafka").options(**kafka.spark_options(settings)).option("topic", TOPIC).save()
 
     return batch
 

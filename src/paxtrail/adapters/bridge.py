@@ -19,6 +19,7 @@ from urllib.parse import quote
 import tenacity
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from paxtrail.adapters.kafka import client
 from paxtrail.adapters.producer import Sender
 from paxtrail.core.decoding import MAX_BODY
 from paxtrail.core.records import Record
@@ -93,7 +94,7 @@ class Bridge:
         sender = Sender(self._settings, patience_s=_PATIENCE_S)
         consumer = Consumer(
             {
-                "bootstrap.servers": self._settings.kafka.brokers,
+                **client(self._settings),
                 "group.id": GROUP,
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",

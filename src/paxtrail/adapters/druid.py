@@ -57,7 +57,7 @@ class Druid:
     def supervise(self) -> None:
         """Druid follows the topic as conf/druid says. The same spec again changes nothing; another one replaces it, offsets kept."""
         spec = self._spec("supervisor")
-        spec["spec"]["ioConfig"]["consumerProperties"]["bootstrap.servers"] = self._settings.kafka.brokers
+        spec["spec"]["ioConfig"]["consumerProperties"] |= kafka.java_client(self._settings)
         self._call("coordinator", "POST", "/druid/indexer/v1/supervisor?skipRestartIfUnmodified=true", spec)
 
     def supervisor_problem(self) -> str:

@@ -26,6 +26,31 @@ def raw_topics(sources: Iterable[str] = SOURCES) -> list[str]:
     return [f"raw.{source}" for source in sources]
 
 
+def client(settings: Settings) -> dict[str, Any]:
+    """How librdkafka reaches the brokers: their addresses, and TLS if there is an authority to check their certificates by."""
+    found = {"bootstrap.servers": settings.kafka.brokers}
+    if settings.kafka.ca:
+        found |= {"security.protocol": "SSL", "ssl.ca.location": settings.kafka.ca, "ssl.endpoint.identification.algorithm": "https"}
+    if settings.kafka.certificate:
+        found |= {"ssl.certificate.location": settings.kafka.certificate, "ssl.key.location": settings.kafka.certificate}
+    return found
+
+
+def java_client(settings: Settings) -> dict[str, str]:
+    """The same for Kafka's own clients (Spark, Druid), which read the same PEM files (KIP-651); the key must be PKCS #8."""
+    found = {"bootstrap.servers": settings.kafka.brokers}
+    if settings.kafka.ca:
+        found |= {"security.protocol": "SSL", "ssl.truststore.type": "PEM", "ssl.truststore.location": settings.kafka.ca}
+    if settings.kafka.certificate:
+        found |= {"ssl.keystore.type": "PEM", "ssl.keystore.location": settings.kafka.certificate}
+    return found
+
+
+def spark_options(settings: Settings) -> dict[str, str]:
+    """The same as options of Spark's source and sink."""
+    return {f"kafka.{name}": value for name, value in java_client(settings).items()}
+
+
 def earliest(settings: Settings, topics: Sequence[str]) -> dict[str, dict[str, int]]:
     """First offset that is still there, by topic and partition."""
     return _watermarks(settings, topics, 0)
@@ -37,7 +62,7 @@ def latest(settings: Settings, topics: Sequence[str]) -> dict[str, dict[str, int
 
 
 def _watermarks(settings: Settings, topics: Sequence[str], which: int) -> dict[str, dict[str, int]]:
-    consumer = Consumer({"bootstrap.servers": settings.kafka.brokers, "group.id": "paxtrail-offsets", "enable.auto.commit": False})
+    consumer = Consumer(client(settings) | {"group.id": "paxtrail-offsets", "enable.auto.commit": False})
     try:
         found: dict[str, dict[str, int]] = {}
         for topic in topics:
@@ -94,7 +119,7 @@ def stream(spark: SparkSession, settings: Settings, topics: Sequence[str], start
     """The records of these topics as they come, from `starting` on; the checkpoint must be new."""
     return (
         spark.readStream.format("kafka")
-        .option("kafka.bootstrap.servers", settings.kafka.brokers)
+        .options(**spark_options(settings))
         .option("subscribe", ",".join(topics))
         .option("startingOffsets", json.dumps(starting))
         .option("maxOffsetsPerTrigger", str(settings.stream.max_offsets_per_trigger))
@@ -112,7 +137,7 @@ def records(spark: SparkSession, settings: Settings, ranges: Mapping[str, Mappin
     assigned = {topic: [int(p) for p in partitions] for topic, partitions in ranges.items()}
     return (
         spark.read.format("kafka")
-        .option("kafka.bootstrap.servers", settings.kafka.brokers)
+        .options(**spark_options(settings))
         # No subscription: the topic may have more partitions since, and Spark wants an offset for each that it subscribes to.
         .option("assign", json.dumps(assigned))
         .option("startingOffsets", json.dumps(starting))

@@ -117,6 +117,8 @@ def _grants(connection: psycopg.Connection, database: Database) -> None:
     if owner := _OWNERS.get(database):
         connection.execute(sql.SQL("GRANT CREATE ON SCHEMA public TO {}").format(sql.Identifier(owner)))
     tables = [name for (name,) in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()]
+    for kind in ("TABLES", "SEQUENCES"):
+        connection.execute(sql.SQL("REVOKE ALL ON ALL {} IN SCHEMA public FROM PUBLIC").format(sql.SQL(kind)))
     for role in ROLES:
         grantee = sql.Identifier(role)
         for kind in ("TABLES", "SEQUENCES"):

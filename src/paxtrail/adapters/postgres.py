@@ -25,7 +25,13 @@ def dsn(settings: Settings, database: Database = "serving", role: Role = "stream
     """URL of a database for a role, as psycopg and asyncpg take it. It holds the password: never log it."""
     name = database_name(settings, database)
     where = settings.postgres
-    return f"postgresql://{role}:{quote(password(settings, role), safe='')}@{where.host}:{where.port}/{name}?sslmode={where.sslmode}"
+    return f"postgresql://{role}:{quote(password(settings, role), safe='')}@{where.host}:{where.port}/{name}?{tls(settings)}"
+
+
+def tls(settings: Settings) -> str:
+    """How a connection is protected, as the end of an address: libpq, asyncpg and JDBC call it the same."""
+    where = settings.postgres
+    return f"sslmode={where.sslmode}" + (f"&sslrootcert={quote(where.sslrootcert, safe='/')}" if where.sslrootcert else "")
 
 
 def database_name(settings: Settings, database: Database) -> str:

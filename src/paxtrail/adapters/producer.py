@@ -11,6 +11,7 @@ from typing import Any
 
 from confluent_kafka import KafkaException, Producer
 
+from paxtrail.adapters.kafka import client
 from paxtrail.core.cloudevents import identity
 from paxtrail.core.records import Record
 from paxtrail.errors import Unavailable
@@ -26,7 +27,7 @@ class Sender:
 
     def __init__(self, settings: Settings, *, patience_s: float = 60.0) -> None:
         """`patience_s`: how long the broker may take to acknowledge; what it has not by then is not sent later either."""
-        self._brokers = settings.kafka.brokers
+        self._client = client(settings)
         self._patience_s = patience_s
         self._producer: Producer | None = None
 
@@ -75,7 +76,7 @@ class Sender:
         if self._producer is None:
             self._producer = Producer(
                 {
-                    "bootstrap.servers": self._brokers,
+                    **self._client,
                     "acks": "all",
                     "enable.idempotence": True,
                     "linger.ms": 5,
@@ -89,7 +90,8 @@ class Sender:
         return self._producer
 
     def _away(self, why: str) -> Unavailable:
-        return Unavailable(f"Kafka at {self._brokers} did not take every record ({why}): is it up? `./paxtrail status`; send them again")
+        where = self._client["bootstrap.servers"]
+        return Unavailable(f"Kafka at {where} did not take every record ({why}): is it up? `./paxtrail status`; send them again")
 
 
 def key_of(record: Record) -> str:

@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 
 from paxtrail.adapters import lake
 from paxtrail.adapters.java import java
-from paxtrail.adapters.postgres import password
+from paxtrail.adapters.postgres import password, tls
 from paxtrail.errors import ConfigurationError
 from paxtrail.settings import Settings, jar_cache
 
@@ -123,7 +123,7 @@ def write_defaults(settings: Settings) -> Path:
     address = settings.postgres
     metastore = _METASTORE | {
         "spark.hadoop.javax.jdo.option.ConnectionURL": (
-            f"jdbc:postgresql://{address.host}:{address.port}/{address.catalog_database}?sslmode={address.sslmode}"
+            f"jdbc:postgresql://{address.host}:{address.port}/{address.catalog_database}?{tls(settings)}"
         ),
         "spark.hadoop.javax.jdo.option.ConnectionPassword": password(settings, "catalog"),
     }

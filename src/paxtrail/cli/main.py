@@ -23,6 +23,7 @@ COMMANDS = {
     "airflow": "paxtrail.cli.airflow:airflow",
     "token": "paxtrail.cli.token:token",
     "openapi": "paxtrail.cli.openapi:openapi",
+    "sbom": "paxtrail.cli.sbom:sbom",
     "docs": "paxtrail.cli.docs:docs",
     "decode": "paxtrail.cli.decode:decode",
     "simulate": "paxtrail.cli.simulate:simulate",

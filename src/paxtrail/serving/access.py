@@ -43,8 +43,17 @@ class RouteRule(_Part):
     purposes: tuple[str, ...] = ()
 
 
+class Rate(_Part):
+    """Calls a second in the long run, and how many may come at once."""
+
+    per_second: float = Field(gt=0)
+    burst: int = Field(ge=1)
+
+
 class RoleRule(_Part):
     purposes: tuple[str, ...]
+    rate: Rate
+    """Of one client in this role, in one process."""
     scopes: frozenset[str]
     classes: dict[str, Way]
     own_only: bool = False
@@ -57,6 +66,10 @@ class _Table(_Part):
     token_types: tuple[str, ...]
     purposes: tuple[str, ...]
     hidden_in_lists: tuple[str, ...]
+    strangers: Rate
+    """Refused tokens from one address."""
+    clients: dict[str, Rate]
+    """Rates of clients (`client_id`) that need another one than their role's."""
     routes: dict[str, RouteRule]
     roles: dict[str, RoleRule]
 
@@ -125,6 +138,14 @@ class Access:
     @property
     def hidden_in_lists(self) -> tuple[str, ...]:
         return self._table.hidden_in_lists
+
+    @property
+    def strangers(self) -> Rate:
+        return self._table.strangers
+
+    def rate(self, principal: Principal) -> Rate:
+        """How often this client may call."""
+        return self._table.clients.get(principal.client) or self._table.roles[principal.role].rate
 
     def is_public(self, route: str) -> bool:
         return (rule := self._table.routes.get(route)) is not None and rule.public

@@ -13,7 +13,7 @@ from fastapi import FastAPI, Path, Request
 from pydantic import TypeAdapter, ValidationError
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
-from paxtrail.errors import BadRequest, PaxtrailError, Unavailable
+from paxtrail.errors import BadRequest, PaxtrailError, TooMany, Unavailable
 from paxtrail.serving import context, pages, routes, session
 from paxtrail.serving.context import Serving
 from paxtrail.serving.freshness import instant, now_us
@@ -43,6 +43,8 @@ async def sign_in(request: Request) -> Response:
     token, purpose = form.get("token", "").strip(), form.get("purpose", "")
     try:
         await _admit(request, token, purpose)
+    except TooMany:
+        raise
     except PaxtrailError as error:
         return pages.page("sign_in.html", 401, purposes=_gate(request).access.purposes, problem=error.code)
     answer = RedirectResponse("/agent", 303)
@@ -149,20 +151,23 @@ async def _form(request: Request) -> dict[str, str]:
     if not headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         raise BadRequest("malformed", "not a form")
     try:
-        return dict(parse_qsl((await request.body()).decode(), keep_blank_values=True, max_num_fields=10))
+        fields = parse_qsl((await request.body()).decode(), keep_blank_values=True, max_num_fields=10)
     except ValueError:
         raise BadRequest("malformed", "the form cannot be read") from None
+    if len(form := dict(fields)) != len(fields):
+        raise BadRequest("malformed", "a field is given twice")
+    return form
 
 
 async def _admit(request: Request, token: str, purpose: str) -> None:
     gate = _gate(request)
-    gate.access.admit(await gate.verifier.principal(f"Bearer {token}"), "agent.view", purpose or None)
+    gate.access.admit(await gate.principal(request, f"Bearer {token}"), "agent.view", purpose or None)
 
 
 async def _still_admitted(request: Request) -> bool:
     """Whether the guard would let the call in again: what it lets in is remembered only until the token ends."""
     try:
-        await _gate(request).admit(request, request.scope["route"].name)
+        await _gate(request).admit(request, request.scope["route"].name, counted=False)
     except PaxtrailError:
         return False
     return True

@@ -13,6 +13,7 @@ from paxtrail.serving import access, agent, context, issuer, problems, routes, s
 from paxtrail.serving.access import Access
 from paxtrail.serving.edge import Edge
 from paxtrail.serving.guard import Gate, Guarded
+from paxtrail.serving.limits import Limits
 from paxtrail.serving.metrics import Metrics
 from paxtrail.settings import Settings
 
@@ -40,7 +41,7 @@ def create(settings: Settings) -> FastAPI:
         token_types=table.token_types,
         roles=frozenset(table.roles),
     )
-    app.state.gate = Gate(table, verifier)
+    app.state.gate = Gate(table, verifier, Limits(table, factor=settings.api.rate_factor))
     app.state.secure_cookies = not dev  # one machine has no certificate
     app.state.changes_s = settings.api.changes_s
     app.add_middleware(Edge, metrics=metrics)

@@ -11,22 +11,24 @@ from fastapi import Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
-from paxtrail.errors import BadRequest, ConfigurationError, PaxtrailError
+from paxtrail.errors import BadRequest, ConfigurationError, PaxtrailError, Unauthenticated
 from paxtrail.serving import pages, problems, session
-from paxtrail.serving.access import Access, Caller
+from paxtrail.serving.access import Access, Caller, Principal
+from paxtrail.serving.limits import Limits
 from paxtrail.serving.tokens import Verifier
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class Gate:
-    """Admits callers by the access table."""
+    """Admits callers by the access table, as often as it says."""
 
-    def __init__(self, access: Access, verifier: Verifier) -> None:
+    def __init__(self, access: Access, verifier: Verifier, limits: Limits) -> None:
         self.access = access
-        self.verifier = verifier
+        self._verifier = verifier
+        self._limits = limits
 
-    async def admit(self, request: Request, route: str) -> Caller | None:
+    async def admit(self, request: Request, route: str, *, counted: bool = True) -> Caller | None:
         """The caller; None on a public route. A header given twice is refused: two answers to one question."""
         if self.access.is_public(route):
             return None
@@ -42,7 +44,19 @@ class Gate:
                 purpose = value.decode("latin-1")
         if authorization is None and route.startswith(session.PAGES) and (kept := session.given(request.scope["headers"])):
             authorization, purpose = f"Bearer {kept[0]}", kept[1] or None
-        return self.access.admit(await self.verifier.principal(authorization), route, purpose)
+        principal = await self.principal(request, authorization)
+        if counted:
+            self._limits.call(principal)
+        return self.access.admit(principal, route, purpose)
+
+    async def principal(self, request: Request, authorization: str | None) -> Principal:
+        """Whom the token speaks for. Where many were refused, unknown ones wait: TooMany; who was let in before is not hindered."""
+        address = request.client.host if request.client else ""
+        try:
+            return await self._verifier.principal(authorization, unless=lambda: self._limits.stranger(address))
+        except Unauthenticated:
+            self._limits.refused(address)
+            raise
 
 
 class Guarded(APIRoute):

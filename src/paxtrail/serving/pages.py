@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from starlette.responses import Response
 
 from paxtrail.core import airports, sentiment
-from paxtrail.errors import PaxtrailError
+from paxtrail.errors import PaxtrailError, TooMany
 from paxtrail.serving import problems
 from paxtrail.serving.freshness import instant
 
@@ -35,7 +35,8 @@ def problem(error: PaxtrailError) -> Response:
     """The page that says what is wrong: signing in again for a token that is not accepted, else one sentence and a way back."""
     code = error.code if error.code in problems.STATUS else "internal"
     status, title = problems.STATUS[code]
-    retry = {"retry-after": str(problems.RETRY_AFTER_S)} if status == 503 else None
+    after = error.after_s if isinstance(error, TooMany) else problems.RETRY_AFTER_S
+    retry = {"retry-after": str(after)} if status in (429, 503) else None
     return page("problem.html", status, retry, title=title, code=code, sign_in=status == 401)
 
 

@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from paxtrail.errors import BadRequest, Forbidden, NotFound, PaxtrailError, TimedOut, Unauthenticated, Unavailable
+from paxtrail.errors import BadRequest, Forbidden, NotFound, PaxtrailError, TimedOut, TooMany, Unauthenticated, Unavailable
 
 log = logging.getLogger("paxtrail.serving")
 
@@ -46,6 +46,7 @@ STATUS: dict[str, tuple[int, str]] = {
     "too_large": (413, "The request body is too large"),
     "media_type": (415, "The body has a media type that this route does not take"),
     "refused": (422, "No record of the request was accepted"),
+    "too_many_calls": (429, "This client calls too often: wait as long as Retry-After says"),
     "headers_too_large": (431, "The request headers are too large"),
     "internal": (500, "An error on our side"),
     "unavailable": (503, "A part needed for this answer does not answer: try again"),
@@ -91,6 +92,8 @@ def of(error: PaxtrailError) -> Response:
             return problem(error.code)
         case Forbidden() | BadRequest():
             return problem(error.code, str(error))
+        case TooMany():
+            return problem(error.code, headers={"retry-after": str(error.after_s)})
         case Unavailable():
             return problem("unavailable")
         case _:

@@ -14,6 +14,7 @@ import tenacity
 from confluent_kafka import KafkaException, Producer
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 
+from paxtrail.adapters.kafka import client
 from paxtrail.adapters.postgres import dsn
 from paxtrail.errors import Unavailable
 from paxtrail.settings import Settings
@@ -63,7 +64,7 @@ class Relay:
         settings = self._settings
         producer = Producer(
             {
-                "bootstrap.servers": settings.kafka.brokers,
+                **client(settings),
                 "client.id": "paxtrail-relay",
                 "enable.idempotence": True,
                 "acks": "all",

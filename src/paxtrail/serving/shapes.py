@@ -204,6 +204,7 @@ _STATUSES = {
     403: "Not admitted",
     404: "Unknown",
     422: "Invalid",
+    429: "Too many calls: wait as long as Retry-After says",
     431: "Too large",
     503: "Try again",
 }
@@ -213,6 +214,12 @@ _MORE = {
     "analytics": {504: "Took too long: ask for less"},
     "collect": {408: "Too slow", 413: "Request or record too large", 415: "Media type not taken"},
 }
+_LINKS = {
+    "profiles.lookup": {"view": ("profiles.view", {"customer_id": "$response.body#/matches/0/customer_id"})},
+    "profiles.view": {"journey": ("journeys.read", {"key": "$response.body#/journeys/0/key"})},
+    "profiles.timeline": {"next": ("profiles.timeline", {"customer_id": "$response.body#/customer_id", "cursor": "$response.body#/next"})},
+}
+"""Where to go from an answer: route and parameters (OpenAPI 3.1, Link Object)."""
 _EVENT = {"type": "object", "description": "A CloudEvent 1.0 in structured mode.", "properties": {"specversion": {"const": "1.0"}}}
 _BODIES = {
     "application/cloudevents+json": _EVENT,
@@ -251,6 +258,8 @@ def described(route: str, shape: str) -> dict[str, Any]:
     answers: dict[int | str, dict[str, Any]] = {
         200: {"description": "The answer", "content": {"application/json": {"schema": _ref(shape) if shape else {"type": "object"}}}}
     }
+    if route in _LINKS:
+        answers[200]["links"] = {name: {"operationId": to, "parameters": given} for name, (to, given) in _LINKS[route].items()}
     if route == "metrics":
         answers[200] = {"description": "Prometheus text format", "content": {"text/plain": {"schema": _TEXT}}}
     if route == "health.ready":

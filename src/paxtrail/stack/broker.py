@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # the stubs do not export it
 
 from paxtrail.adapters.java import java
-from paxtrail.adapters.kafka import raw_topics
+from paxtrail.adapters.kafka import client, raw_topics
 from paxtrail.errors import ConfigurationError, Unavailable
 from paxtrail.settings import Settings
 from paxtrail.stack.jars import jar_folder
@@ -104,4 +104,4 @@ def make_topics(settings: Settings) -> None:
 
 def _admin(settings: Settings) -> AdminClient:
     # librdkafka would write every refused connection to stderr while the broker starts.
-    return AdminClient({"bootstrap.servers": settings.kafka.brokers, "log_level": 0})
+    return AdminClient(client(settings) | {"log_level": 0})

@@ -29,6 +29,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "SUPERSET_HOME": str(settings.home / "superset"),
         "PAXTRAIL_POSTGRES__HOST": settings.postgres.host,
         "PAXTRAIL_POSTGRES__SSLMODE": settings.postgres.sslmode,
+        "PAXTRAIL_POSTGRES__SSLROOTCERT": settings.postgres.sslrootcert,
         "PAXTRAIL_POSTGRES__SUPERSET_DATABASE": settings.postgres.superset_database,
         "PAXTRAIL_DRUID__BROKER_HOST": settings.druid.broker_host,
     }
