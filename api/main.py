@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from pathlib import Path
@@ -17,10 +16,9 @@ def main() -> None:
     """Serves until SIGTERM; requests under way are answered first."""
     import uvicorn
 
-    from paxtrail.settings import Settings
+    from paxtrail.adapters.programs import begin
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    api = Settings.load().api
+    api = begin("api").api
     uvicorn.run(
         "paxtrail.serving.application:from_environment",
         factory=True,
@@ -33,6 +31,7 @@ def main() -> None:
         server_header=False,
         date_header=True,
         log_level="warning",
+        log_config=None,
         limit_concurrency=512,
         backlog=1024,
         timeout_keep_alive=30,
