@@ -105,6 +105,10 @@ class _Stderr(logging.StreamHandler[Any]):
 
 
 class _Text(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        record.exc_text = None  # as another handler may have formatted and kept it
+        return super().format(record)
+
     def formatException(self, ei: Any) -> str:  # the name is logging's
         return "\n".join(_frames(ei[1])) if ei[1] is not None else ""
 

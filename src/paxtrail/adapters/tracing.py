@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -30,6 +30,9 @@ _SECONDS = 5
 _PROVIDER: TracerProvider | None = None
 """Of our own and not OpenTelemetry's global one, which libraries (MLflow) would send their spans to as well."""
 
+_HELD = ExitStack()
+"""What `stop` ends: the file after the provider that writes it."""
+
 
 def start(settings: Settings, program: str) -> None:
     """Begins to trace in this process if the settings say where to; ends what was begun before. `program` is the service's name."""
@@ -50,7 +53,7 @@ def start(settings: Settings, program: str) -> None:
     if told.folder:
         place = Path(told.folder) if Path(told.folder).is_absolute() else ROOT / told.folder
         place.mkdir(parents=True, exist_ok=True)
-        lines = (place / f"{program}-{os.getpid()}.jsonl").open("a", buffering=1, encoding="utf-8")
+        lines = _HELD.enter_context((place / f"{program}-{os.getpid()}.jsonl").open("a", buffering=1, encoding="utf-8"))
         exporter = ConsoleSpanExporter(out=lines, formatter=lambda span: span.to_json(indent=None) + "\n")
     else:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -59,14 +62,14 @@ def start(settings: Settings, program: str) -> None:
     resource = Resource({"service.namespace": "paxtrail", "service.name": program, "deployment.environment.name": settings.env})
     _PROVIDER = TracerProvider(sampler=ParentBased(TraceIdRatioBased(told.sample)), resource=resource)
     _PROVIDER.add_span_processor(BatchSpanProcessor(exporter))
+    _HELD.callback(_PROVIDER.shutdown)
 
 
 def stop() -> None:
     """Sends what is left and ends tracing in this process."""
     global _PROVIDER
-    ending, _PROVIDER = _PROVIDER, None
-    if ending is not None:
-        ending.shutdown()
+    _PROVIDER = None
+    _HELD.close()
 
 
 def on() -> bool:
