@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -18,7 +19,14 @@ def main() -> None:
 
     from paxtrail.adapters.programs import begin
 
-    api = begin("api").api
+    settings = begin("api")
+    api = settings.api
+    if api.workers > 1:
+        # Before prometheus_client is imported, which the workers do: a scrape reaches one of them and must tell of all.
+        shared = settings.home / "run" / "api-metrics"
+        shutil.rmtree(shared, ignore_errors=True)
+        shared.mkdir(parents=True)
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(shared)
     uvicorn.run(
         "paxtrail.serving.application:from_environment",
         factory=True,

@@ -219,6 +219,15 @@ from (select distinct lane from stream_commit where part = -1) l
 cross join lateral (select * from stream_commit where lane = l.lane and part = -1 order by seq desc limit 1) c
 """
 
+RECORDS = """
+select source, sum(accepted)::bigint as accepted, sum(duplicates)::bigint as duplicate, sum(refused)::bigint as refused
+from ledger group by source
+"""
+
+DELAYS = "select lane, le, records from stream_delays order by 1, 2"
+
+WAITING = "select count(*) as rows from (select from outbox limit 100000) o"
+
 PUBLISHED = """
 select (select epoch from epochs where closed_by is null) as epoch,
   (select max(epoch) from publications) as published,
