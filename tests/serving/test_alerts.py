@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import httpx
@@ -101,7 +102,7 @@ def test_every_metric_of_a_rule_is_scraped_from_the_running_programs(world: Worl
     with ExitStack() as held:
         for number, (url, program) in enumerate(programs.items()):
             log = tmp_path / f"{number}.log"
-            held.enter_context(running(program, lambda url=url: away(url), log=log, environment=environment))
+            held.enter_context(running(program, partial(away, url), log=log, environment=environment))
         for _ in range(8):  # of two processes, each with a connection of its own: both answer
             assert httpx.get(f"{address}/v1/flights/UA1545/2013-02-08/EWR", headers=world.headers()).status_code == 200
         text = httpx.get(f"{address}/metrics").text

@@ -40,8 +40,11 @@ def start(settings: Settings, program: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [*(one for one in root.handlers if not isinstance(one, _Stderr)), handler]
     logging.getLogger("paxtrail").setLevel(logging.INFO)
-    sys.excepthook = _ended
-    threading.excepthook = lambda given: _ended(given.exc_type, given.exc_value, given.exc_traceback)
+    # Whoever put a hook of their own there (a test runner) keeps it.
+    if sys.excepthook is sys.__excepthook__:
+        sys.excepthook = _ended
+    if threading.excepthook is threading.__excepthook__:
+        threading.excepthook = lambda given: _ended(given.exc_type, given.exc_value, given.exc_traceback)
 
 
 @contextmanager
@@ -106,6 +109,8 @@ class _Stderr(logging.StreamHandler[Any]):
 
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
+        if record.name == log.name and record.exc_info is None:
+            return record.getMessage()  # what a program tells who ran it: `errors.reported`
         record.exc_text = None  # as another handler may have formatted and kept it
         return super().format(record)
 

@@ -8,12 +8,12 @@ import datetime as dt
 import itertools
 import time
 from collections.abc import Collection, Iterator
+from math import isinf
 from pathlib import Path
 from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from paxtrail.adapters import scoring
 from paxtrail.errors import Unavailable
@@ -112,7 +112,7 @@ class Freshness(Collector):
         self._records = [dict(row) for row in await self._store.fetch(RECORDS)]
         delays: dict[str, list[tuple[str, float]]] = {}
         for row in await self._store.fetch(DELAYS):
-            delays.setdefault(row["lane"], []).append((floatToGoString(row["le"]), row["records"]))
+            delays.setdefault(row["lane"], []).append(("+Inf" if isinf(row["le"]) else str(row["le"]), row["records"]))
         self._delays = delays
         waiting = await self._store.row(WAITING)
         self._waiting = 0 if waiting is None else waiting["rows"]
