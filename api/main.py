@@ -3,8 +3,8 @@ certificate."""
 
 from __future__ import annotations
 
-import logging
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -18,10 +18,16 @@ def main() -> None:
     """Serves until SIGTERM; requests under way are answered first."""
     import uvicorn
 
-    from paxtrail.settings import Settings
+    from paxtrail.adapters.programs import begin
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    api = Settings.load().api
+    settings = begin("api")
+    api = settings.api
+    if api.workers > 1:
+        # Before prometheus_client is imported, which the workers do: a scrape reaches one of them and must tell of all.
+        shared = settings.home / "run" / "api-metrics"
+        shutil.rmtree(shared, ignore_errors=True)
+        shared.mkdir(parents=True)
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(shared)
     uvicorn.run(
         "paxtrail.serving.application:from_environment",
         factory=True,
@@ -39,6 +45,7 @@ def main() -> None:
         server_header=False,
         date_header=True,
         log_level="warning",
+        log_config=None,
         limit_concurrency=512,
         backlog=1024,
         timeout_keep_alive=30,

@@ -11,8 +11,8 @@ import json
 import sys
 
 from paxtrail.adapters.batch import cut_open
+from paxtrail.adapters.programs import begin
 from paxtrail.errors import reported
-from paxtrail.settings import Settings
 
 
 def main() -> int:
@@ -21,7 +21,7 @@ def main() -> int:
     parser.add_argument("--run", required=True, help="id of the batch run; the same id has the same effect")
     parser.add_argument("--cut-time", type=int, help="moment of the cut in µs UTC (default: the clock of the database)")
     arguments = parser.parse_args()
-    settings = Settings.load()
+    settings = begin("cuts")
     print(json.dumps(cut_open(settings, arguments.run, cut_time=arguments.cut_time), sort_keys=True))
     return 0
 

@@ -10,8 +10,8 @@ import json
 import sys
 
 from paxtrail.adapters.batch import differences
+from paxtrail.adapters.programs import begin
 from paxtrail.errors import reported
-from paxtrail.settings import Settings
 
 
 def main() -> int:
@@ -19,7 +19,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", required=True, help="id of the batch run")
     arguments = parser.parse_args()
-    counts = differences(Settings.load(), arguments.run)
+    counts = differences(begin("drifts"), arguments.run)
     print(json.dumps(counts, sort_keys=True))
     return 3 if counts["drifted"] else 0
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import orjson
 
 from paxtrail.adapters.exports import run
+from paxtrail.adapters.programs import begin
 from paxtrail.errors import reported
-from paxtrail.settings import Settings
 
 
 def main() -> int:
@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("--contract", required=True, help="name of a contract in conf/exports, as frequent_travellers")
     parser.add_argument("--to", required=True, type=Path, help="folder that the release's own folder is made in")
     asked = parser.parse_args()
-    print(orjson.dumps(run(Settings.load(), asked.run, asked.contract, asked.to), option=orjson.OPT_SORT_KEYS).decode())
+    print(orjson.dumps(run(begin("exports"), asked.run, asked.contract, asked.to), option=orjson.OPT_SORT_KEYS).decode())
     return 0
 
 

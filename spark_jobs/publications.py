@@ -11,8 +11,8 @@ import json
 import sys
 
 from paxtrail.adapters.batch import publish
+from paxtrail.adapters.programs import begin
 from paxtrail.errors import reported
-from paxtrail.settings import Settings
 
 
 def main() -> int:
@@ -20,7 +20,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", required=True, help="id of the batch run; the same id has the same effect")
     arguments = parser.parse_args()
-    settings = Settings.load()
+    settings = begin("publications")
     counts = publish(settings, arguments.run)
     print(json.dumps(counts, sort_keys=True))
     if counts["drifted"]:

@@ -10,9 +10,9 @@ import argparse
 import json
 import sys
 
+from paxtrail.adapters.programs import begin
 from paxtrail.adapters.reindexing import run
 from paxtrail.errors import reported
-from paxtrail.settings import Settings
 
 
 def main() -> int:
@@ -21,7 +21,7 @@ def main() -> int:
     parser.add_argument("--from", dest="since", required=True, help="first hour, UTC: 2026-11-22T10")
     parser.add_argument("--to", dest="until", required=True, help="the hour after the last one; over at the newest cut")
     arguments = parser.parse_args()
-    counts = run(Settings.load(), arguments.since, arguments.until)
+    counts = run(begin("reindex"), arguments.since, arguments.until)
     print(json.dumps(counts, sort_keys=True))
     return 3 if counts["served"] < counts["facts"] else 0
 

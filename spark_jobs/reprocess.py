@@ -10,9 +10,9 @@ import argparse
 import json
 import sys
 
+from paxtrail.adapters.programs import begin
 from paxtrail.adapters.reprocessing import reprocess
 from paxtrail.errors import reported
-from paxtrail.settings import Settings
 
 
 def main() -> int:
@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("--since", type=int, help="only records that arrived at this moment (µs UTC) or later")
     parser.add_argument("--until", type=int, help="only records that arrived before this moment (µs UTC)")
     arguments = parser.parse_args()
-    counts = reprocess(Settings.load(), arguments.source, type_=arguments.type, since=arguments.since, until=arguments.until)
+    counts = reprocess(begin("reprocess"), arguments.source, type_=arguments.type, since=arguments.since, until=arguments.until)
     print(json.dumps(counts, sort_keys=True))
     return 0
 

@@ -10,9 +10,9 @@ import argparse
 import json
 import sys
 
+from paxtrail.adapters.programs import begin
 from paxtrail.adapters.retention import expire_silver
 from paxtrail.errors import reported
-from paxtrail.settings import Settings
 
 
 def main() -> int:
@@ -20,7 +20,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--as-of", type=int, required=True, help="the moment that ages are counted from, µs UTC")
     arguments = parser.parse_args()
-    print(json.dumps(expire_silver(Settings.load(), arguments.as_of), sort_keys=True))
+    print(json.dumps(expire_silver(begin("retention"), arguments.as_of), sort_keys=True))
     return 0
 
 

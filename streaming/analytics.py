@@ -15,6 +15,7 @@ from typing import Any
 
 from paxtrail.adapters import analytics, lake
 from paxtrail.adapters.druid import Druid
+from paxtrail.adapters.programs import begin
 from paxtrail.adapters.spark import streaming_session
 from paxtrail.settings import Settings
 
@@ -51,7 +52,7 @@ def main() -> int:
     parser.add_argument("--once", action="store_true", help="stop when everything that is there now is sent")
     parser.add_argument("--supervise", action="store_true", help="tell Druid first to follow the topic (conf/druid/supervisor.json)")
     arguments = parser.parse_args()
-    run(Settings.load(), once=arguments.once, supervise=arguments.supervise)
+    run(begin("analytics"), once=arguments.once, supervise=arguments.supervise)
     return 0
 
 

@@ -16,11 +16,12 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
-from paxtrail.adapters import kafka, keyring, lake, lanes
+from paxtrail.adapters import kafka, keyring, lake, lanes, tracing
+from paxtrail.adapters.programs import begin
 from paxtrail.adapters.serving_store import numbered_until
 from paxtrail.adapters.spark import streaming_session
 from paxtrail.adapters.speed_layer import SpeedLayer, finish_retired, patiently, started
-from paxtrail.errors import PaxtrailError
+from paxtrail.errors import reported
 from paxtrail.settings import Settings
 
 log = logging.getLogger("paxtrail.stream")
@@ -65,13 +66,14 @@ def main() -> int:
     parser.add_argument("--once", action="store_true", help="stop when everything that is there now is committed")
     parser.add_argument("--accept-loss", action="store_true", help="go on although Kafka has dropped records that were never read")
     given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
-    try:
-        settings = Settings.load()
-        run(settings, lanes.chosen(settings, given.lane), once=given.once, accept_loss=given.accept_loss)
-    except PaxtrailError as error:
-        log.error("%s: %s", error.code, error)
-        return 1
+    return reported(lambda: _run(given))
+
+
+def _run(given: argparse.Namespace) -> int:
+    settings = begin("stream")
+    lane = lanes.chosen(settings, given.lane)
+    run(settings, lane, once=given.once, accept_loss=given.accept_loss)
+    tracing.stop()
     return 0
 
 

@@ -20,8 +20,10 @@ PaxtrailError                 something is wrong that a person can act on; `code
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections.abc import Callable
+
+log = logging.getLogger("paxtrail.program")
 
 
 class PaxtrailError(Exception):
@@ -115,5 +117,5 @@ def reported(work: Callable[[], int]) -> int:
     try:
         return work()
     except PaxtrailError as error:
-        print(f"error: {error.code}: {error}", file=sys.stderr)
+        log.error("error: %s: %s", error.code, error)
         return 1

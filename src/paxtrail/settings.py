@@ -8,9 +8,9 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from paxtrail.errors import ConfigurationError
 
@@ -189,6 +189,21 @@ class Airflow(_Part):
     port: int
 
 
+class Tracing(_Part):
+    """Off where neither is said. `endpoint`: a collector's address for traces, OTLP over HTTP; `folder`: spans as JSON lines, a file per
+    process. `sample`: the share of traces begun here that are kept; what was begun elsewhere says so itself."""
+
+    endpoint: str
+    folder: str
+    sample: float = Field(ge=0, le=1)
+
+
+class Logging(_Part):
+    """`json`: one object a line, for machines."""
+
+    format: Literal["text", "json"]
+
+
 class Settings(_Part):
     """All values of one environment. `home` holds everything that is written; it may be anywhere."""
 
@@ -211,6 +226,8 @@ class Settings(_Part):
     airflow: Airflow
     superset: Superset
     models: Models
+    tracing: Tracing
+    logging: Logging
 
     @property
     def lake(self) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from paxtrail.adapters import batch, lake, marts, rebuilding, reindexing, reprocessing, silver
+from paxtrail.adapters import batch, lake, logs, marts, rebuilding, reindexing, reprocessing, silver
 from paxtrail.errors import TableLocked, reported
 from paxtrail.settings import Settings
 
@@ -41,7 +41,9 @@ def test_its_steps_go_on_under_the_lock_of_the_whole_and_end_with_it(tmp_path: P
         pass
 
 
-def test_a_program_that_is_refused_says_why_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_program_that_is_refused_says_why_in_one_line(capsys: pytest.CaptureFixture[str], settings: Settings) -> None:
+    logs.start(settings, "tests")
+
     def refused() -> int:
         raise TableLocked("batch is being written by process 7; stop it or wait for it")
 

@@ -6,12 +6,12 @@ import json
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import pytest
-from confluent_kafka import Consumer, TopicPartition
 from tests.serving.world import BAG, EMAIL, LEG_PATH, Client, World, account, client
+from tests.topics import Topic
 
 from paxtrail.adapters import files
 from paxtrail.adapters.producer import send
@@ -29,35 +29,6 @@ async def api(world: World, kafka: Settings) -> AsyncIterator[Client]:
     world.settings = world.settings.model_copy(update={"kafka": kafka.kafka})
     async with client(world) as found:
         yield found
-
-
-class Topic:
-    """What comes to a topic from here on."""
-
-    def __init__(self, settings: Settings, name: str) -> None:
-        self._consumer = Consumer({"bootstrap.servers": settings.kafka.brokers, "group.id": "tests", "enable.auto.commit": False})
-        partitions = self._consumer.list_topics(name, timeout=20).topics[name].partitions
-        ends = {p: self._end(name, p) for p in partitions}
-        self._consumer.assign([TopicPartition(name, p, end) for p, end in ends.items()])
-        self._name, self._ends = name, ends
-
-    def _end(self, name: str, partition: int) -> int:
-        return int(self._consumer.get_watermark_offsets(TopicPartition(name, partition), timeout=20, cached=False)[1])
-
-    def new(self) -> list[tuple[bytes | None, dict[str, str], bytes]]:
-        """Key, headers and body of everything that came since the last call; acknowledged records are there at once."""
-        ends = {p: self._end(self._name, p) for p in self._ends}
-        count, self._ends = sum(ends.values()) - sum(self._ends.values()), ends
-        found = []
-        for _ in range(count):
-            message = self._consumer.poll(20)
-            assert message is not None and message.error() is None
-            given = cast(list[tuple[str, bytes]], message.headers() or [])
-            found.append((message.key(), {name: value.decode() for name, value in given}, message.value() or b""))
-        return found
-
-    def close(self) -> None:
-        self._consumer.close()
 
 
 @pytest.fixture

@@ -141,13 +141,15 @@ class World:
         self.tables = configuration.attributes(settings.conf)
         self._seq = 0
 
-    def feed(self, *records: tuple[str, Any]) -> None:
-        """One micro-batch of (source, body) pairs."""
+    def feed(self, *records: tuple[str, Any], contexts: Sequence[str] = ()) -> None:
+        """One micro-batch of (source, body) pairs; `contexts` are the trace contexts of the first of them."""
         self._seq += 1
         numbered = []
         for place, (source, body) in enumerate(records):
             raw = body if isinstance(body, str) else json.dumps(body)
             headers = {"ce_specversion": "1.0", "ce_id": f"{self._seq}-{place}", "ce_source": "tests", "ce_type": "tests.received"}
+            if place < len(contexts):
+                headers["ce_traceparent"] = contexts[place]
             offset = self._seq * 1000 + place
             numbered.append((Position(f"raw.{source}", 0, offset), Record(source, headers, raw.encode(), ARRIVAL + offset)))
         settings = self.settings

@@ -19,8 +19,10 @@ from urllib.parse import quote
 import tenacity
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from paxtrail.adapters import logs, tracing
 from paxtrail.adapters.kafka import client
 from paxtrail.adapters.producer import Sender
+from paxtrail.adapters.programs import begin
 from paxtrail.core.decoding import MAX_BODY
 from paxtrail.core.records import Record
 from paxtrail.core.schemas import LATEST
@@ -86,7 +88,7 @@ class Bridge:
             retry=tenacity.retry_if_exception_type((KafkaException, Unavailable)),
             stop=tenacity.stop_when_event_set(self._stopped),
             sleep=tenacity.sleep_using_event(self._stopped),
-            before_sleep=lambda state: log.warning("the bridge waits: %s", state.outcome and state.outcome.exception()),
+            before_sleep=lambda state: log.warning("the bridge waits: %s", logs.told(state.outcome.exception() if state.outcome else None)),
             retry_error_callback=lambda state: None,
         )(self._session)
 
@@ -141,11 +143,11 @@ def _judge(error: KafkaError, topic: str | None) -> None:
 
 def main() -> int:
     """Runs the bridge of this environment until SIGTERM or SIGINT."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    bridge = Bridge(Settings.load())
+    bridge = Bridge(begin("bridge"))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: bridge.stop())
     bridge.run()
+    tracing.stop()
     return 0
 
 

@@ -15,6 +15,7 @@ import orjson
 from paxtrail.adapters.claims import Claim, Claims
 from paxtrail.adapters.scoring import Champion
 from paxtrail.adapters.vault import Vault
+from paxtrail.core.cloudevents import traceparent
 from paxtrail.core.decoding import Decoded, decode, event_id
 from paxtrail.core.records import Draft, Entity, Identifier, Json, Record
 from paxtrail.core.schemas import Field, Schemas
@@ -119,6 +120,8 @@ def seal_drafts(
     def end(entity: Entity) -> tuple[str, str]:
         return entity.kind, tokens[entity.key] if isinstance(entity.key, Identifier) else entity.key
 
+    # The event's own, by CloudEvents' extension; else that of the message that brought it.
+    context = traceparent(decoded.envelope.extra.get("traceparent")) or traceparent(record.headers.get("traceparent"))
     for ordinal, draft in enumerate(decoded.drafts):
         owner = tokens[draft.subject or draft.owner]
         key = keys[owner]
@@ -151,7 +154,7 @@ def seal_drafts(
             "topic": position.topic,
             "partition": position.partition,
             "offset": position.offset,
-            "traceparent": decoded.envelope.extra.get("traceparent"),
+            "traceparent": context,
         }
 
 

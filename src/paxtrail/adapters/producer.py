@@ -11,8 +11,9 @@ from typing import Any
 
 from confluent_kafka import KafkaException, Producer
 
+from paxtrail.adapters import tracing
 from paxtrail.adapters.kafka import client
-from paxtrail.core.cloudevents import identity
+from paxtrail.core.cloudevents import identity, trace_header
 from paxtrail.core.records import Record
 from paxtrail.errors import Unavailable
 from paxtrail.settings import Settings
@@ -33,12 +34,18 @@ class Sender:
 
     def send(self, records: Iterable[Record]) -> int:
         """The records are in raw.<source>; their number. Unavailable if the broker does not have every one: send all of them again."""
+        with tracing.span("send", "producer") as span:
+            sent = self._sent(records, tracing.context(span))
+            span.set_attribute("records", sent)
+        return sent
+
+    def _sent(self, records: Iterable[Record], context: str | None) -> int:
         producer = self._connected()
         deadline = time.monotonic() + self._patience_s
         reports: list[Any] = []
         sent = 0
         for record in records:
-            self._hand_over(producer, record, reports, deadline)
+            self._hand_over(producer, record, reports, deadline, context)
             sent += 1
         while len(reports) < sent and time.monotonic() < deadline + 1:
             # Whichever thread polls is told of everybody's deliveries, so none may sleep long.
@@ -50,9 +57,11 @@ class Sender:
             raise self._away(failed[0].name() if failed else "no answer")
         return sent
 
-    def _hand_over(self, producer: Producer, record: Record, reports: list[Any], deadline: float) -> None:
+    def _hand_over(self, producer: Producer, record: Record, reports: list[Any], deadline: float, context: str | None) -> None:
         headers: list[tuple[str, str | bytes | None]] = []
         headers += [(name, value.encode("utf-8", "surrogateescape")) for name, value in record.headers.items()]
+        if context is not None and not {"ce_traceparent", "traceparent"} & record.headers.keys():
+            headers.append((trace_header(record), context))
         while True:
             try:
                 producer.produce(

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import psycopg
 
+from paxtrail.adapters import delays
 from paxtrail.core.attributes import AttributeTable
 from paxtrail.core.folds import Event, brief, fold, merge
 from paxtrail.core.identity import customers, edges_of
@@ -45,6 +46,8 @@ class Batch:
     offsets: Mapping[str, Mapping[str, Sequence[int]]]
     rows: Sequence[Row]
     ledger: Sequence[LedgerLine]
+    oldest: int | None = None
+    """Arrival of its oldest record, µs UTC: how long that waited is how fresh the micro-batch is."""
 
 
 @dataclass(slots=True)
@@ -58,6 +61,8 @@ class Changes:
     entities: set[Key] = field(default_factory=set)
     customers: set[str] = field(default_factory=set)
     types: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    traces: dict[Key, tuple[int, str]] = field(default_factory=dict)
+    """Arrival and trace context of the newest record that touched an entity, where one had a context."""
 
 
 def event_of(row: Row) -> Event:
@@ -96,7 +101,7 @@ def commit(connection: psycopg.Connection[Any], batch: Batch, tables: Mapping[st
         apply(cursor, epoch, batch.rows, tables, batch.seq)
         write_ledger(cursor, batch.ledger)
         appended()
-        mark(cursor, batch.lane, batch.seq, epoch, batch.offsets, ledger=batch.ledger)
+        mark(cursor, batch.lane, batch.seq, epoch, batch.offsets, ledger=batch.ledger, oldest=batch.oldest)
     return True
 
 
@@ -113,10 +118,20 @@ def apply(cursor: Cursor, epoch: int, rows: Sequence[Row], tables: Mapping[str, 
 
 
 def mark(
-    cursor: Cursor, lane: str, seq: int, epoch: int, offsets: Mapping[str, Any], *, part: int = -1, ledger: Iterable[LedgerLine] = ()
+    cursor: Cursor,
+    lane: str,
+    seq: int,
+    epoch: int,
+    offsets: Mapping[str, Any],
+    *,
+    part: int = -1,
+    ledger: Sequence[LedgerLine] = (),
+    oldest: int | None = None,
 ) -> None:
     """The commit row of a micro-batch, or of one part of it; the whole one's says how many events it has in bronze."""
     events = sum(line.events for line in ledger) if part < 0 else None
+    if oldest is not None:
+        delays.count(cursor, lane, sum(line.received for line in ledger), oldest)
     cursor.execute(
         "insert into stream_commit (lane, seq, part, epoch, offsets, events) values (%s, %s, %s, %s, %s, %s)",
         (lane, seq, part, epoch, orjson.dumps(offsets).decode(), events),
@@ -226,6 +241,11 @@ def note(changes: Changes, rows: Iterable[Row]) -> None:
         if row["subject"] is not None:
             changes.tokens.add(row["subject"])
             changes.types[row["subject"]].add(row["type"])
+        if row["traceparent"] is not None:
+            newest = (row["arrival_time"], row["traceparent"])
+            for entity in row["entities"]:
+                at = entity["kind"], entity["key"]
+                changes.traces[at] = max(newest, changes.traces.get(at, newest))
         for entity in row["entities"]:
             if entity["kind"] == "profile":
                 changes.profiles.add(entity["key"])
@@ -332,19 +352,26 @@ def bump(cursor: Cursor, changes: Changes, seq: int) -> None:
     keys = sorted(changes.entities | {("customer", c) for c in changes.customers})
     if not keys:
         return
+    types: dict[str, set[str]] = defaultdict(set)
+    traces = dict(changes.traces)
+    for token, customer in _links(cursor, {*changes.types, *(key for kind, key in traces if kind == "profile")}).items():
+        types[customer] |= changes.types.get(token, set())
+        if found := changes.traces.get(("profile", token)):
+            traces["customer", customer] = max(found, traces.get(("customer", customer), found))
+    traceparents = {at: traceparent for at, (_, traceparent) in traces.items()}
+    # A version that no traced record made has no trace: the one before it would name a record that is not its reason.
     cursor.execute(
-        "insert into versions select *, nextval('version_seq') from unnest(%s::text[], %s::text[])"
-        " on conflict (entity, key) do update set version = nextval('version_seq') returning entity, key, version",
-        ([entity for entity, _ in keys], [key for _, key in keys]),
+        "insert into versions (entity, key, traceparent, version)"
+        " select *, nextval('version_seq') from unnest(%s::text[], %s::text[], %s::text[])"
+        " on conflict (entity, key) do update set version = nextval('version_seq'), traceparent = excluded.traceparent"
+        " returning entity, key, version",
+        ([entity for entity, _ in keys], [key for _, key in keys], [traceparents.get(at) for at in keys]),
     )
     versions = {key: version for entity, key, version in cursor.fetchall() if entity == "customer"}
-    types: dict[str, set[str]] = defaultdict(set)
-    for token, customer in _links(cursor, changes.types).items():
-        types[customer] |= changes.types[token]
-    with cursor.copy("copy outbox (topic, key, payload) from stdin") as copy:
+    with cursor.copy("copy outbox (topic, key, payload, traceparent) from stdin") as copy:
         for customer, version in versions.items():
             payload = {"id": customer, "version": version, "seq": seq, "types": sorted(types[customer])}
-            copy.write_row(("out.profiles", customer, orjson.dumps(payload).decode()))
+            copy.write_row(("out.profiles", customer, orjson.dumps(payload).decode(), traceparents.get(("customer", customer))))
 
 
 def write_ledger(cursor: Cursor, lines: Iterable[LedgerLine]) -> None:

@@ -14,8 +14,9 @@ import psycopg
 from delta.tables import DeltaTable
 from pyspark.sql import Column, DataFrame, SparkSession
 
-from paxtrail.adapters import lake, postgres
+from paxtrail.adapters import lake, logs, postgres
 from paxtrail.adapters.cuts import Cut, cut_of
+from paxtrail.adapters.programs import begin
 from paxtrail.adapters.spark import batch_session, session
 from paxtrail.errors import EpochRefused, reported
 from paxtrail.settings import Settings
@@ -57,7 +58,7 @@ def run_step(about: str, step: Callable[..., Mapping[str, Any]], *, can_be_full:
     run_id = arguments.pop("run")
 
     def work() -> int:
-        with opened(Settings.load(), run_id, f"{step.__name__}-{run_id}") as job:
+        with logs.bound(run=run_id), opened(begin(f"batch-{step.__name__}"), run_id, f"{step.__name__}-{run_id}") as job:
             print(orjson.dumps(step(job, **arguments), option=orjson.OPT_SORT_KEYS).decode())
         return 0
 

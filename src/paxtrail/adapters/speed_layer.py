@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tenacity
 
-from paxtrail.adapters import bronze_retention, configuration, kafka, keyring, lake, spread
+from paxtrail.adapters import bronze_retention, configuration, kafka, keyring, lake, logs, spread, tracing
 from paxtrail.adapters.claims import Claims, forget, horizons
 from paxtrail.adapters.door import Admitted, Door, Position
 from paxtrail.adapters.lanes import check_named, part_name, running
@@ -142,11 +142,13 @@ class SpeedLayer:
 
     def process(self, frame: DataFrame, seq: int, ranges: kafka.Ranges) -> None:
         """The records of `frame` under number `seq`: door, Delta, serving store; PostgreSQL commits last."""
-        # What was begun in parts is finished in parts, whatever the threshold says now.
-        if kafka.size(ranges) > self.settings.stream.spread_above_rows or spread.is_begun(self.connection, self.lane, seq):
-            self._process_spread(frame, seq, ranges)
-        else:
-            self._process_here(frame, seq, ranges)
+        records = kafka.size(ranges)
+        with logs.bound(lane=self.lane, seq=seq), tracing.span("micro-batch", "consumer", lane=self.lane, seq=seq, records=records):
+            # What was begun in parts is finished in parts, whatever the threshold says now.
+            if records > self.settings.stream.spread_above_rows or spread.is_begun(self.connection, self.lane, seq):
+                self._process_spread(frame, seq, ranges)
+            else:
+                self._process_here(frame, seq, ranges)
 
     def _process_here(self, frame: DataFrame, seq: int, ranges: kafka.Ranges) -> None:
         # Two tasks however many topics and partitions there are: a task costs more than its records. Each partition is whole in one of
@@ -157,8 +159,10 @@ class SpeedLayer:
         rejects = self._numbered(out.filter(pc.is_valid(out["reject_id"])), self.rejects, seq)
         if seq <= self._done[self.events.name]:
             events = lake.rows_of(self.events, self.settings, seq)  # what Delta has is the truth of this micro-batch
+        if tracing.on():
+            tracing.link(pc.unique(events["traceparent"].drop_null()).slice(0, tracing.MAX_LINKS).to_pylist())
         appended = self._pool.submit(self._append, events, rejects, seq)
-        self._commit(seq, ranges, events, ledger, appended)
+        self._commit(Batch(self.lane, seq, ranges, events.to_pylist(), ledger, pc.min(out["arrival_time"]).as_py()), appended)
 
     def _process_spread(self, frame: DataFrame, seq: int, ranges: kafka.Ranges) -> None:
         out = frame.mapInArrow(through_the_door(self.settings), OUT).persist()
@@ -175,7 +179,8 @@ class SpeedLayer:
                 epoch, parts = begun
                 events = self.spark.read.format("delta").load(self.events.path(self.settings.lake)).where(f"seq = {seq}")
                 spread.write_parts(events, self.settings, self.lane, seq=seq, epoch=epoch, parts=parts)
-                spread.end(self.connection, self.lane, seq, epoch=epoch, offsets=ranges, ledger=ledger)
+                [(oldest,)] = out.selectExpr("min(arrival_time)").collect()
+                spread.end(self.connection, self.lane, seq, epoch=epoch, offsets=ranges, ledger=ledger, oldest=oldest)
         finally:
             out.unpersist()
 
@@ -192,22 +197,13 @@ class SpeedLayer:
             raise AssertionError(f"micro-batch {seq}: {expected} records in its offset ranges, {got} came through the door")
         return ledger
 
-    def _commit(
-        self,
-        seq: int,
-        ranges: kafka.Ranges,
-        events: pa.Table,
-        ledger: list[LedgerLine],
-        appended: Future[None],
-    ) -> None:
-        rows = events.to_pylist()
-
+    def _commit(self, batch: Batch, appended: Future[None]) -> None:
         def wait() -> None:
             appended.result()
             _fail_here(self.settings, "after_append")
 
         try:
-            commit(self.connection, Batch(self.lane, seq, ranges, rows, ledger), self.tables, wait)
+            commit(self.connection, batch, self.tables, wait)
         finally:
             appended.exception()  # never leave an append running behind a failed commit
 

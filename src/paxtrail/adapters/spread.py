@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 ROWS_PER_PART = 20_000
-_UNUSED = ("lane", "seq", "native", "traceparent")
+_UNUSED = ("lane", "seq", "native")
 _COLUMNS = [c for c in bronze.EVENTS.columns if c.name not in _UNUSED]
 _SCHEMA = pa.schema([("part", pa.int32()), *((c.name, lake.arrow_type(c.type)) for c in _COLUMNS)])
 ROUTED = "part int, " + ", ".join(f"`{c.name}` {c.type}" for c in _COLUMNS)
@@ -59,12 +59,19 @@ def write_parts(events: DataFrame, settings: Settings, lane: str, *, seq: int, e
 
 
 def end(
-    connection: psycopg.Connection[Any], lane: str, seq: int, *, epoch: int, offsets: Mapping[str, Any], ledger: Sequence[LedgerLine]
+    connection: psycopg.Connection[Any],
+    lane: str,
+    seq: int,
+    *,
+    epoch: int,
+    offsets: Mapping[str, Any],
+    ledger: Sequence[LedgerLine],
+    oldest: int | None = None,
 ) -> None:
     """The last transaction: the ledger and the commit row."""
     with connection.transaction(), connection.cursor() as cursor:
         write_ledger(cursor, ledger)
-        mark(cursor, lane, seq, epoch, offsets, ledger=ledger)
+        mark(cursor, lane, seq, epoch, offsets, ledger=ledger, oldest=oldest)
 
 
 def part_of(kind: str, key: str, parts: int) -> int:

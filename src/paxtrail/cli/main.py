@@ -43,6 +43,8 @@ COMMANDS = {
     "keys": "paxtrail.cli.keyring:keys",
     "reads": "paxtrail.cli.reads:reads",
 }
+PROGRAMS = frozenset(("batch", "cut", "publish", "rebuild", "reprocess", "reindex", "retention", "marts", "exports", "landing", "produce"))
+"""Those that a scheduler runs as well: they log and trace as the settings say."""
 
 
 class Commands(click.Group):
@@ -74,7 +76,8 @@ class Commands(click.Group):
     "--port-base", type=click.IntRange(1024, 65000), help=f"First of {places.PORTS} ports in a row for another copy of the stack."
 )
 @click.version_option("0.1.0", prog_name="paxtrail")
-def main(home: Path | None, port_base: int | None) -> None:
+@click.pass_context
+def main(context: click.Context, home: Path | None, port_base: int | None) -> None:
     """Paxtrail, an airline customer management platform.
 
     \b
@@ -82,6 +85,10 @@ def main(home: Path | None, port_base: int | None) -> None:
     Example: paxtrail --home /tmp/second --port-base 21000 up postgres kafka
     """
     places.choose(home, port_base)
+    if context.invoked_subcommand in PROGRAMS:
+        from paxtrail.adapters.programs import begin
+
+        begin(context.invoked_subcommand)
 
 
 if __name__ == "__main__":

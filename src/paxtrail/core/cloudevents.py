@@ -23,6 +23,7 @@ _JSON_MEDIA = re.compile(r"[^/]+/(?:[^;]+\+)?json", re.IGNORECASE)
 # CloudEvents 1.0 §3.1: no control characters, no halves of surrogate pairs, no non-characters in attribute values.
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 _MAX_ATTRIBUTE = 4096
+_TRACEPARENT = re.compile("00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def open_record(record: Record) -> tuple[Envelope, bytes]:
@@ -89,6 +90,17 @@ def sequence(envelope: Envelope) -> int:
     """The extension `sequence` as a number, 0 if there is none or it is no number of 64 bits."""
     text = envelope.extra.get("sequence", "")
     return number if text.isascii() and text.isdecimal() and len(text) < 20 and (number := int(text)) < 2**63 else 0
+
+
+def traceparent(text: str | None) -> str | None:
+    """The text if it is a `traceparent` of W3C Trace Context 1 (§3.2), else None: whatever else a sender wrote there stays out."""
+    return text if text and _TRACEPARENT.fullmatch(text) else None
+
+
+def trace_header(record: Record) -> str:
+    """Where a record's trace context is written: the extension `traceparent` in binary mode; in structured mode, whose attributes are in
+    the body, the header of the message."""
+    return "traceparent" if record.headers.get("content-type", "").strip().lower().startswith(_MEDIA) else "ce_traceparent"
 
 
 def is_structured(value: Json) -> bool:

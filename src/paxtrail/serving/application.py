@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from paxtrail.adapters import configuration
+from paxtrail.adapters import configuration, tracing
+from paxtrail.adapters.programs import begin
 from paxtrail.errors import ConfigurationError
 from paxtrail.serving import access, agent, context, issuer, problems, routes, shapes, tokens
 from paxtrail.serving.access import Access
@@ -55,6 +56,7 @@ def create(settings: Settings) -> FastAPI:
             yield
         finally:
             await serving.close()
+            tracing.stop()
 
     app.router.lifespan_context = lifespan
     return app
@@ -83,4 +85,4 @@ def bare(table: Access, *, dev_issuer: bool) -> FastAPI:
 
 def from_environment() -> FastAPI:
     """The application of $PAXTRAIL_ENV, as uvicorn asks for it."""
-    return create(Settings.load())
+    return create(begin("api"))

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import datetime as dt
 import logging
+from collections import Counter
 from typing import Any, NamedTuple
 
 from paxtrail.adapters.postgres import dsn
@@ -48,6 +49,7 @@ class Audit:
         self._limits = limits
         self._metrics = metrics
         self._alarmed: set[tuple[str, str, str]] = set()
+        self._told: set[tuple[str, str]] = set()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -93,9 +95,11 @@ class Audit:
     async def check(self) -> None:
         """Tells metrics and, once per caller, the log who reads unusually much; neither names the caller: `paxtrail reads unusual` does."""
         found = await self.volumes(self._limits.window_minutes)
-        self._metrics.unusual.clear()
+        counts = Counter((one.role, one.client) for one in found)
+        self._told |= counts.keys()
+        for labels in self._told:  # those that are none any more too
+            self._metrics.unusual.labels(*labels).set(counts[labels])
         for one in found:
-            self._metrics.unusual.labels(one.role, one.client).inc()
             if (one.subject, one.client, one.role) not in self._alarmed:
                 log.warning(
                     "unusual volume of reads: role=%s client=%s customers=%d limit=%d minutes=%d; see `paxtrail reads unusual`",

@@ -14,6 +14,7 @@ from paxtrail.core import custody, folds, outcomes, views
 from paxtrail.core.attributes import AttributeTable
 from paxtrail.core.records import Json
 from paxtrail.errors import NotFound, Unavailable
+from paxtrail.serving import sightings
 from paxtrail.serving.metrics import Metrics
 from paxtrail.serving.statements import CUSTOMER, CUSTOMER_ID, CUSTOMER_PARTS, CUSTOMERS, ENTITIES, ENTITY, VIEW
 from paxtrail.serving.store import Store, Stored
@@ -57,9 +58,13 @@ class Documents:
             if row["customer_id"] != customer:
                 customer = row["customer_id"]
             elif row["document"] is not None:
+                sightings.note(row["traceparent"])
                 return customer, row["version"], row["document"]
-            elif (found := await self._rendered(customer, await self._store.fetch(CUSTOMER_PARTS, customer))) is not None:
-                return found
+            else:
+                parts = await self._store.fetch(CUSTOMER_PARTS, customer)
+                if (found := await self._rendered(customer, parts)) is not None:
+                    sightings.note(*(part["traceparent"] for part in parts))
+                    return found
         raise NotFound("customer")
 
     async def known_customer_id(self, token: str) -> str:
@@ -98,10 +103,12 @@ class Documents:
             own = _own(rows)
             if own is not None and own["document"] is not None:
                 found: Found | None = (customer, own["version"], own["document"])
+                parts = [own]
             else:
                 parts, rows = await self._store.snapshot((CUSTOMER_PARTS, customer), (VIEW, customer, self.digests_text))
                 found = await self._rendered(customer, parts)
             if found is not None and any(row["what"] == "count" for row in rows):
+                sightings.note(*(part["traceparent"] for part in parts))
                 return found, await self.settle(stored(rows)), rows
         raise NotFound("customer")
 
@@ -131,6 +138,7 @@ class Documents:
         found = (await self.settle(stored(rows))).get((entity, key))
         if found is None:
             raise NotFound(entity)
+        sightings.note(*(row["traceparent"] for row in rows))
         return found
 
     async def entities(self, entity: str, keys: Sequence[str]) -> dict[str, Found]:

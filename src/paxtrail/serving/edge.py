@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import time
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import anyio
+from opentelemetry.trace import Span, StatusCode
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from paxtrail.adapters import logs, tracing
+from paxtrail.core.cloudevents import traceparent
 from paxtrail.serving import problems
 from paxtrail.serving.metrics import Metrics
+from paxtrail.serving.sightings import reading
 
 log = logging.getLogger("paxtrail.serving")
 
@@ -23,9 +26,9 @@ MAX_COLLECT_BYTES = 4 * 1024 * 1024
 """What sources send at once. It is read by its route, behind the guard, and not here: strangers do not fill the memory."""
 MAX_HEADER_BYTES = 16 * 1024
 MAX_TARGET_BYTES = 4096
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 BODY_SECONDS = 10.0
 COLLECT_SECONDS = 30.0
-_TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _HEADERS = [(b"cache-control", b"private, no-cache"), (b"x-content-type-options", b"nosniff")]
 
 
@@ -34,7 +37,10 @@ class TooLarge(Exception):
 
 
 class Edge:
-    """ASGI middleware; sets `scope["trace"]` to the caller's trace id (W3C Trace Context) or a fresh one."""
+    """ASGI middleware; sets `scope["trace"]` to the caller's trace id (W3C Trace Context) or a fresh one.
+
+    An answer names its own trace (`paxtrail-trace`) and that of the record which made the version it shows (`paxtrail-data-trace`).
+    """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -47,50 +53,75 @@ class Edge:
         started = time.perf_counter()
         status = 500
         begun = False
-        trace, length, size = b"", None, 0
+        caller: str | None = None
+        length, size = None, 0
         for name, value in scope["headers"]:
             size += len(name) + len(value)
             if name == b"traceparent":
-                match = _TRACEPARENT.fullmatch(value)
-                trace = match[1] if match else b""
+                caller = traceparent(value.decode("latin-1"))
             elif name == b"content-length":
                 length = value
         collects = scope["path"].startswith(COLLECT)
         limit = MAX_COLLECT_BYTES if collects else MAX_BODY_BYTES
-        scope["trace"] = trace.decode() or os.urandom(16).hex()
+        read: list[str] = []
 
         async def answer(message: Message) -> None:
             nonlocal status, begun
             if message["type"] == "http.response.start":
                 begun = True
                 status = message["status"]
-                message["headers"] = [*message["headers"], *_HEADERS, (b"paxtrail-trace", scope["trace"].encode())]
+                own = [(b"paxtrail-trace", scope["trace"].encode())]
+                if read:
+                    own.append((b"paxtrail-data-trace", tracing.trace_id(read[0]).encode()))
+                message["headers"] = [*message["headers"], *_HEADERS, *own]
             await send(message)
 
-        try:
-            if size > MAX_HEADER_BYTES or len(scope.get("raw_path", b"")) + len(scope["query_string"]) > MAX_TARGET_BYTES:
-                await problems.problem("headers_too_large")(scope, receive, answer)
-            elif length is not None and (not length.isdigit() or int(length) > limit):
-                await problems.problem("too_large")(scope, receive, answer)
-            elif scope["method"] in ("GET", "HEAD"):
-                await self._app(scope, receive, answer)
-            elif collects:
-                await self._app(scope, _bounded(receive), answer)
-            else:
-                await self._app(scope, await _whole(receive), answer)
-        except _Slow:
-            await problems.problem("timeout", headers={"connection": "close"})(scope, receive, answer)
-        except TooLarge:
-            await problems.problem("too_large", headers={"connection": "close"})(scope, receive, answer)
-        except Exception as error:
-            # The text of an exception may hold what was asked for; its type and place are enough to find it.
-            log.error("unexpected %s at %s, trace %s", type(error).__name__, _place(error), scope["trace"])
-            if begun:
-                raise
-            await problems.problem("internal")(scope, receive, answer)
-        finally:
-            route: Any = scope.get("route")
-            self._metrics.answered(getattr(route, "name", "none"), status, time.perf_counter() - started)
+        method = scope["method"] if scope["method"] in _METHODS else "HTTP"
+        with tracing.span(method, "server", parent=caller) as span, reading(read), logs.bound(trace=_trace(scope, span, caller)):
+            try:
+                if size > MAX_HEADER_BYTES or len(scope.get("raw_path", b"")) + len(scope["query_string"]) > MAX_TARGET_BYTES:
+                    await problems.problem("headers_too_large")(scope, receive, answer)
+                elif length is not None and (not length.isdigit() or int(length) > limit):
+                    await problems.problem("too_large")(scope, receive, answer)
+                elif scope["method"] in ("GET", "HEAD"):
+                    await self._app(scope, receive, answer)
+                elif collects:
+                    await self._app(scope, _bounded(receive), answer)
+                else:
+                    await self._app(scope, await _whole(receive), answer)
+            except _Slow:
+                await problems.problem("timeout", headers={"connection": "close"})(scope, receive, answer)
+            except TooLarge:
+                await problems.problem("too_large", headers={"connection": "close"})(scope, receive, answer)
+            except Exception as error:
+                # The text of an exception may hold what was asked for; its type and place are enough to find it.
+                log.error("unexpected %s, trace %s", logs.told(error), scope["trace"])
+                if begun:
+                    raise
+                await problems.problem("internal")(scope, receive, answer)
+            finally:
+                route: Any = scope.get("route")
+                self._metrics.answered(getattr(route, "name", "none"), status, time.perf_counter() - started)
+                if span.is_recording():
+                    self._describe(span, scope, status, read)
+
+    @staticmethod
+    def _describe(span: Span, scope: Scope, status: int, read: Sequence[str]) -> None:
+        """Names the span by its route, never by an address, and links it to the record whose version was read."""
+        route: Any = scope.get("route")
+        if name := getattr(route, "name", ""):
+            span.update_name(name)
+            span.set_attribute("http.route", getattr(route, "path", ""))
+        span.set_attribute("http.response.status_code", status)
+        tracing.link(read[:1])
+        if status >= 500:
+            span.set_status(StatusCode.ERROR)
+
+
+def _trace(scope: Scope, span: Span, caller: str | None) -> str:
+    """The trace id of a request: of its span, else its caller's, else a fresh one; from here on the scope has it."""
+    found = scope["trace"] = tracing.trace_id(tracing.context(span) or caller) or os.urandom(16).hex()
+    return found
 
 
 class _Slow(Exception):
@@ -141,10 +172,3 @@ async def _whole(receive: Receive) -> Receive:
         return pending.pop() if pending else await receive()
 
     return replay
-
-
-def _place(error: BaseException) -> str:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return "?" if trace is None else f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"

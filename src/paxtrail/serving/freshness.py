@@ -5,18 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import itertools
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from math import isinf
 from pathlib import Path
 from typing import Any
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from paxtrail.adapters import scoring
 from paxtrail.errors import Unavailable
 from paxtrail.serving.metrics import Metrics
-from paxtrail.serving.statements import COMMITS, PUBLISHED
+from paxtrail.serving.statements import COMMITS, DELAYS, PUBLISHED, RECORDS, WAITING
 from paxtrail.serving.store import Store
 
 _EVERY_S = 1.0
+_COUNTED = 5
+"""Turns from one count for Prometheus to the next, which scrapes less often."""
 
 
 def instant(micros: int) -> str:
@@ -29,14 +36,17 @@ def now_us() -> int:
     return time.time_ns() // 1000
 
 
-class Freshness:
+class Freshness(Collector):
     """The last known state of the stream and of publication; when the store is away, what was last known grows old."""
 
     def __init__(self, store: Store, metrics: Metrics, lanes: Collection[str], models: Path) -> None:
         self._store = store
         self._running = lanes  # a lane without a stream only grows older, and nothing is missing for it
         self._models = models
-        self._metrics = metrics
+        metrics.tell(self)
+        self._records: list[dict[str, Any]] = []
+        self._delays: dict[str, list[tuple[str, float]]] = {}
+        self._waiting = 0
         self._lanes: dict[str, tuple[int, int, int]] = {}
         self._committed: dict[str, str] = {}
         self._oldest = 0
@@ -53,9 +63,11 @@ class Freshness:
                 await self._task
 
     async def _run(self) -> None:
-        while True:
+        for turn in itertools.count():
             with contextlib.suppress(Unavailable):
                 await self.refresh()
+                if turn % _COUNTED == 0:
+                    await self.count()
             await asyncio.sleep(_EVERY_S)
 
     async def refresh(self) -> None:
@@ -68,7 +80,6 @@ class Freshness:
         row = await self._store.row(PUBLISHED)
         if row is not None:
             self._published = dict(row)
-            self._metrics.drift.set(row["drifted"])
 
     def short(self, at: int) -> dict[str, Any]:
         """What every answer says: when each lane last committed, and the age of the oldest of them in seconds."""
@@ -96,7 +107,39 @@ class Freshness:
             "sentiment": scoring.status(self._models),
         }
 
-    def observe(self, at: int) -> None:
-        """Sets the gauges; called when metrics are read."""
-        for lane, (_, committed, _) in self._lanes.items():
-            self._metrics.freshness.labels(lane).set(max(0, at - committed) / 1e6)
+    async def count(self) -> None:
+        """Asks the store now for what only Prometheus is told."""
+        self._records = [dict(row) for row in await self._store.fetch(RECORDS)]
+        delays: dict[str, list[tuple[str, float]]] = {}
+        for row in await self._store.fetch(DELAYS):
+            delays.setdefault(row["lane"], []).append(("+Inf" if isinf(row["le"]) else str(row["le"]), row["records"]))
+        self._delays = delays
+        waiting = await self._store.row(WAITING)
+        self._waiting = 0 if waiting is None else waiting["rows"]
+
+    def collect(self) -> Iterator[Metric]:
+        """What was last known of stream, relay, publication and connections, as Prometheus takes it."""
+        at = now_us()
+        age = GaugeMetricFamily("paxtrail_api_freshness_seconds", "Age of the last stream commit.", labels=["lane"])
+        lag = GaugeMetricFamily("paxtrail_stream_lag_batches", "Micro-batches begun and not committed.", labels=["lane"])
+        for lane, (_, committed, behind) in self._lanes.items():
+            age.add_metric([lane], max(0, at - committed) / 1e6)
+            lag.add_metric([lane], behind)
+        records = CounterMetricFamily("paxtrail_stream_records", "Records by the ledger.", labels=["source", "outcome"])
+        for row in self._records:
+            for outcome in ("accepted", "duplicate", "refused"):
+                records.add_metric([row["source"], outcome], row[outcome])
+        delays = HistogramMetricFamily("paxtrail_stream_delay_seconds", "Arrival to commit, by a micro-batch's oldest.", labels=["lane"])
+        for lane, buckets in self._delays.items():
+            delays.add_metric([lane], buckets, sum_value=None)
+        waiting = GaugeMetricFamily("paxtrail_outbox_rows", "Rows not relayed yet, at most 100,000.", value=self._waiting)
+        drift = GaugeMetricFamily("paxtrail_api_drifted_documents", "Drifted in the last publication: must be 0.")
+        old = GaugeMetricFamily("paxtrail_publication_age_seconds", "Since the run was made that is published.")
+        if self._published.get("published") is not None:
+            drift.add_metric([], float(self._published["drifted"]))
+            if (finished := self._published["finished_at"]) is not None:
+                old.add_metric([], max(0, at / 1e6 - finished.timestamp()))
+        busy = GaugeMetricFamily("paxtrail_api_pool_busy_ratio", "Connections to the serving store at work, of this process.")
+        pool = self._store.pool
+        busy.add_metric([], (pool.get_size() - pool.get_idle_size()) / pool.get_max_size())
+        yield from (age, lag, records, delays, waiting, drift, old, busy)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+_SHARED = "PROMETHEUS_MULTIPROC_DIR"
+"""Where the processes of one API keep their figures, if there are several; prometheus_client reads it when it is imported."""
 
 
 class Metrics:
@@ -30,9 +36,13 @@ class Metrics:
             "Callers who read more distinct customers in the window than their role's limit.",
             ("role", "client"),
             registry=self.registry,
+            multiprocess_mode="mostrecent",  # each worker looks, and finds the same
         )
         self.unusual_checked = Gauge(
-            "paxtrail_api_unusual_checked_timestamp_seconds", "When volumes of reads were last checked.", registry=self.registry
+            "paxtrail_api_unusual_checked_timestamp_seconds",
+            "When volumes of reads were last checked.",
+            registry=self.registry,
+            multiprocess_mode="mostrecent",
         )
         self.rendered = Counter(
             "paxtrail_api_documents_rendered", "Documents rendered because none was current.", ("entity",), registry=self.registry
@@ -43,8 +53,7 @@ class Metrics:
             ("source", "outcome"),
             registry=self.registry,
         )
-        self.freshness = Gauge("paxtrail_api_freshness_seconds", "Age of the last stream commit.", ("lane",), registry=self.registry)
-        self.drift = Gauge("paxtrail_api_drifted_documents", "Drifted in the last publication: must be 0.", registry=self.registry)
+        self._told: list[Collector] = []
         self._children: dict[tuple[str, int], Histogram] = {}
 
     def answered(self, route: str, status: int, seconds: float) -> None:
@@ -53,5 +62,17 @@ class Metrics:
             child = self._children[route, status] = self.requests.labels(route, str(status))
         child.observe(seconds)
 
+    def tell(self, collector: Collector) -> None:
+        """Adds figures that are read elsewhere, the same in every process of the API."""
+        self._told.append(collector)
+
     def text(self) -> bytes:
-        return generate_latest(self.registry)
+        """What a scrape gets. With several processes their figures are added up, whichever of them is asked (`api/main.py`)."""
+        registry = CollectorRegistry()
+        if _SHARED in os.environ:
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # it registers itself
+        else:
+            registry.register(self.registry)
+        for collector in self._told:
+            registry.register(collector)
+        return generate_latest(registry)

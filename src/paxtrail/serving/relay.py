@@ -6,7 +6,7 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg
@@ -14,8 +14,10 @@ import tenacity
 from confluent_kafka import KafkaException, Producer
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 
+from paxtrail.adapters import tracing
 from paxtrail.adapters.kafka import client
 from paxtrail.adapters.postgres import dsn
+from paxtrail.adapters.programs import begin
 from paxtrail.errors import Unavailable
 from paxtrail.settings import Settings
 
@@ -96,26 +98,34 @@ class Relay:
     def _round(self, connection: psycopg.Connection[Any], producer: Producer) -> bool:
         """Sends one batch and deletes it once all of it is delivered; whether there may be more."""
         rows = connection.execute(
-            "select id, topic, key, payload from outbox order by id limit %s", (self._settings.relay.batch,)
+            "select id, topic, key, payload, traceparent from outbox order by id limit %s", (self._settings.relay.batch,)
         ).fetchall()
         self._waiting.set(len(rows))
         if not rows:
             return False
+        links = {row[4]: None for row in rows if row[4]} if tracing.on() else {}
+        with tracing.span("relay", "producer", links=links, rows=len(rows)):
+            delivered = self._deliver(producer, rows)
+        connection.execute("delete from outbox where id = any(%s)", (delivered,))
+        for topic in {row[1] for row in rows}:
+            self._sent.labels(topic).inc(sum(row[1] == topic for row in rows))
+        return len(rows) == self._settings.relay.batch
+
+    @staticmethod
+    def _deliver(producer: Producer, rows: Sequence[tuple[Any, ...]]) -> list[int]:
+        """Ids of the rows, all of them delivered; Unavailable else."""
         delivered: list[int] = []
         failed: list[str] = []
-        for number, topic, key, payload in rows:
-            producer.produce(
-                topic, value=payload, key=key, headers={"outbox_id": str(number)}, on_delivery=_outcome(number, delivered, failed)
-            )
+        for number, topic, key, payload, context in rows:
+            # The trace goes on as that of the record which made this version, not as that of a round of the relay.
+            headers = {"outbox_id": str(number)} | ({"traceparent": context} if context else {})
+            producer.produce(topic, value=payload, key=key, headers=headers, on_delivery=_outcome(number, delivered, failed))
             producer.poll(0)
         left = producer.flush(_DELIVERY_S + 5)
         if left or failed or len(delivered) != len(rows):
             # The whole batch is sent again: at least once, and the order per key holds.
             raise Unavailable(f"{len(rows) - len(delivered)} of {len(rows)} rows not delivered")
-        connection.execute("delete from outbox where id = any(%s)", (delivered,))
-        for topic in {row[1] for row in rows}:
-            self._sent.labels(topic).inc(sum(row[1] == topic for row in rows))
-        return len(rows) == self._settings.relay.batch
+        return delivered
 
 
 def _outcome(number: int, delivered: list[int], failed: list[str]) -> Callable[[Any, Any], None]:
@@ -134,8 +144,7 @@ _QUIET.setLevel(logging.ERROR)
 
 def main() -> int:
     """Runs the relay of this environment until SIGTERM or SIGINT."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    settings = Settings.load()
+    settings = begin("relay")
     relay = Relay(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: relay.stop())
@@ -146,6 +155,7 @@ def main() -> int:
         server.shutdown()
         server.server_close()
         thread.join()
+        tracing.stop()
     return 0
 
 

@@ -265,7 +265,6 @@ async def freshness(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """Figures for Prometheus."""
     serving = context.serving(request)
-    serving.freshness.observe(now_us())
     return Response(serving.metrics.text(), 200, {"content-type": CONTENT_TYPE})
 
 

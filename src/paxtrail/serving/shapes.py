@@ -13,7 +13,8 @@ ABOUT = """Profiles of an airline's customers, and the journeys, flights and bag
 
 Every call needs a bearer token (RFC 9068) with the route's scope and a stated purpose in the header `Paxtrail-Purpose`; which purposes,
 routes and field classes a role has is decided by one table. Reads of customers are recorded before they are answered. Errors are problem
-details (RFC 9457). `ETag` covers everything in an answer except `as_of` and `freshness`."""
+details (RFC 9457). `ETag` covers everything in an answer except `as_of` and `freshness`. The header `Paxtrail-Trace` names the trace of the
+call (that of `traceparent`, if it has one), `Paxtrail-Data-Trace` that of the newest record in the document, if its sender began one."""
 
 _TEXT = {"type": "string"}
 _WHOLE = {"type": "integer"}

@@ -6,7 +6,7 @@ MAX_JOURNEYS = 50
 """Journeys in a 360 view: those not yet in the history, and the newest others up to this many."""
 
 CUSTOMER = """
-select l.token, l.customer_id, v.version, d.document
+select l.token, l.customer_id, v.version, v.traceparent, d.document
 from unnest($1::text[]) as k(token)
 join links l on l.token = k.token
 left join versions v on v.entity = 'customer' and v.key = k.token
@@ -24,13 +24,14 @@ left join documents d on d.entity = 'customer' and d.key = k.key and d.version =
 
 CUSTOMER_PARTS = """
 with t as materialized (select token from links where customer_id = $1)
-select 'version' as what, v.key, v.version, null::text[] as states from versions v where v.entity = 'customer' and v.key = $1
+select 'version' as what, v.key, v.version, null::text[] as states, v.traceparent from versions v where v.entity = 'customer' and v.key = $1
 union all
-select 'profile', t.token, null, array(select s.state from states s where s.entity = 'profile' and s.key = t.token order by s.epoch) from t
+select 'profile', t.token, null, array(select s.state from states s where s.entity = 'profile' and s.key = t.token order by s.epoch), null
+from t
 union all
-select 'history', t.token, null, array[s.state] from t join states s on s.entity = 'history' and s.key = t.token and s.epoch = 0
+select 'history', t.token, null, array[s.state], null from t join states s on s.entity = 'history' and s.key = t.token and s.epoch = 0
 union all
-select distinct r.to_kind, r.to_key, null::bigint, null::text[]
+select distinct r.to_kind, r.to_key, null::bigint, null::text[], null
 from t join relations r on r.from_kind = 'profile' and r.from_key = t.token and r.kind in ('travels', 'party_to')
 """
 
@@ -38,7 +39,7 @@ _STORED = """
 select 'entity' as what, e.entity, e.key, v.version, d.document,
   case when d.document is null then
     array(select s.state from states s where s.entity = e.entity and s.key = e.key order by s.epoch)
-  end as states
+  end as states, v.traceparent
 from e
 left join versions v on v.entity = e.entity and v.key = e.key
 left join documents d on d.entity = e.entity and d.key = e.key and d.version = v.version and d.digest = ($2::jsonb ->> e.entity)
@@ -106,10 +107,10 @@ e as materialized (
   union all select to_kind, key from mine where to_kind = 'order'
 )
 {_STORED}
-union all select 'part', jr.to_kind, jr.key, null, jr.to_key, null from jr
-union all select 'outcome', 'journey', j.key, null, j.outcome, null from j where j.outcome is not null
-union all select 'count', 'journey', '', (select count(*) from dated), null, null
-union all select 'history', 'profile', t.token, null, s.state, null
+union all select 'part', jr.to_kind, jr.key, null, jr.to_key, null, null from jr
+union all select 'outcome', 'journey', j.key, null, j.outcome, null, null from j where j.outcome is not null
+union all select 'count', 'journey', '', (select count(*) from dated), null, null, null
+union all select 'history', 'profile', t.token, null, s.state, null, null
   from t join states s on s.entity = 'history' and s.key = t.token and s.epoch = 0
 """
 
@@ -140,8 +141,9 @@ e as materialized (
   union all select distinct to_kind, to_key from jr
 )
 {_STORED}
-union all select 'part', jr.to_kind, jr.key, null, jr.to_key, null from jr
-union all select 'outcome', 'journey', s.key, null, s.state, null from states s where s.entity = 'outcome' and s.key = $1 and s.epoch = 0
+union all select 'part', jr.to_kind, jr.key, null, jr.to_key, null, null from jr
+union all select 'outcome', 'journey', s.key, null, s.state, null, null
+  from states s where s.entity = 'outcome' and s.key = $1 and s.epoch = 0
 """
 
 FLIGHT_CUSTOMERS = """
@@ -231,6 +233,15 @@ select c.lane, c.seq, c.committed_at, c.epoch, (select max(s.seq) from seqs s wh
 from (select distinct lane from stream_commit where part = -1) l
 cross join lateral (select * from stream_commit where lane = l.lane and part = -1 order by seq desc limit 1) c
 """
+
+RECORDS = """
+select source, sum(accepted)::bigint as accepted, sum(duplicates)::bigint as duplicate, sum(refused)::bigint as refused
+from ledger group by source
+"""
+
+DELAYS = "select lane, le, records from stream_delays order by 1, 2"
+
+WAITING = "select count(*) as rows from (select from outbox limit 100000) o"
 
 PUBLISHED = """
 select (select epoch from epochs where closed_by is null) as epoch,

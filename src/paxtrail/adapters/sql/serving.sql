@@ -14,6 +14,7 @@ CREATE TABLE IF NOT EXISTS versions (
     entity  text   NOT NULL,                -- flight, bag, order, journey, customer
     key     text   NOT NULL,
     version bigint NOT NULL,
+    traceparent text,                       -- W3C trace context of the newest record that made this version, if it had one
     PRIMARY KEY (entity, key)
 ) PARTITION BY HASH (key);
 -- Rendered documents, kept by the first read after a change; safe to empty.
@@ -153,7 +154,8 @@ CREATE TABLE IF NOT EXISTS outbox (
     id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     topic   text  NOT NULL,
     key     text  NOT NULL,
-    payload text  NOT NULL
+    payload text  NOT NULL,
+    traceparent text                        -- that of the version it tells of
 );
 -- Records by source and hour of arrival: received = accepted + duplicates + refused.
 CREATE TABLE IF NOT EXISTS ledger (
@@ -165,6 +167,13 @@ CREATE TABLE IF NOT EXISTS ledger (
     refused    bigint NOT NULL,
     events     bigint NOT NULL,
     PRIMARY KEY (source, hour)
+);
+-- How long records waited from arrival to commit, cumulative: a micro-batch counts by its oldest record, so no record waited longer.
+CREATE TABLE IF NOT EXISTS stream_delays (
+    lane    text   NOT NULL,
+    le      float8 NOT NULL,                -- seconds, at most; Infinity = all
+    records bigint NOT NULL,
+    PRIMARY KEY (lane, le)
 );
 -- What the streams remove from bronze between two micro-batches, as `paxtrail retention run` told them last.
 CREATE TABLE IF NOT EXISTS bronze_retention (
@@ -187,3 +196,11 @@ DO $$ DECLARE one text; BEGIN
 END $$;
 CREATE INDEX IF NOT EXISTS edges_epoch ON edges USING brin (epoch);  -- BRIN: raising an epoch stays an update in place
 CREATE INDEX IF NOT EXISTS relations_epoch ON relations USING brin (epoch);
+-- Stores made before versions and outbox rows had a trace. Looked up first: ALTER would lock the table even where there is nothing to do.
+DO $$ DECLARE one text; BEGIN
+    FOREACH one IN ARRAY ARRAY['versions', 'outbox'] LOOP
+        IF NOT EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = one::regclass AND attname = 'traceparent' AND NOT attisdropped) THEN
+            EXECUTE format('ALTER TABLE %I ADD COLUMN traceparent text', one);
+        END IF;
+    END LOOP;
+END $$;
