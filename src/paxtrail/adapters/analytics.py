@@ -8,7 +8,7 @@ from pathlib import Path
 
 import orjson
 from deltalake.exceptions import DeltaError
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 
 from paxtrail.adapters import kafka, keyring, lake
 from paxtrail.adapters.druid import TOPIC
@@ -16,6 +16,9 @@ from paxtrail.adapters.lanes import lanes as named
 from paxtrail.settings import Settings
 from paxtrail.tables import bronze
 from paxtrail.transforms import analytics
+
+READ = analytics.READ
+"""Columns of bronze.events that a stream of facts selects: what `foreachBatch` gets is no table any more, and has all that was read."""
 
 
 def lanes(settings: Settings) -> dict[str, str]:
@@ -25,14 +28,6 @@ def lanes(settings: Settings) -> dict[str, str]:
 
 def checkpoint(settings: Settings, lane: str) -> Path:
     return settings.home / "checkpoints" / f"analytics.{lane}"
-
-
-def followed(spark: SparkSession, path: str) -> DataFrame:
-    """The rows of a lane's table, as a stream. Commits that only delete are the end of a retention: what was counted stays counted.
-
-    What `foreachBatch` gets is no table any more, so columns that nobody needs are left out here.
-    """
-    return spark.readStream.format("delta").option("skipChangeCommits", "true").load(path).select(*analytics.READ)
 
 
 def to_kafka(settings: Settings, clock: Callable[[], int]) -> Callable[[DataFrame, int], None]:
