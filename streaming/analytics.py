@@ -30,8 +30,8 @@ def run(settings: Settings, *, once: bool = False, supervise: bool = False) -> N
         queries = []
         for lane, path in analytics.lanes(settings).items():
             # Commits that only delete are the end of a retention: what was counted stays counted.
-            rows = spark.readStream.format("delta").option("skipChangeCommits", "true").load(path).select(*analytics.READ)
-            writer = rows.writeStream.foreachBatch(analytics.to_kafka(settings, lambda: time.time_ns() // 1000))
+            rows = spark.readStream.format("delta").option("skipChangeCommits", "true").load(path)
+            writer = analytics.needed(rows).writeStream.foreachBatch(analytics.to_kafka(settings, lambda: time.time_ns() // 1000))
             writer = writer.option("checkpointLocation", str(analytics.checkpoint(settings, lane))).queryName(f"analytics-{lane}")
             queries.append(writer.trigger(**trigger).start())
 

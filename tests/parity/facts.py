@@ -68,8 +68,8 @@ class World:
     def stream(self) -> None:
         """The stream of facts, until everything that is there now is sent."""
         path = analytics.lanes(self.settings)["main"]
-        rows = self.spark.readStream.format("delta").option("skipChangeCommits", "true").load(path).select(*analytics.READ)
-        writer = rows.writeStream.foreachBatch(analytics.to_kafka(self.settings, now))
+        rows = self.spark.readStream.format("delta").option("skipChangeCommits", "true").load(path)
+        writer = analytics.needed(rows).writeStream.foreachBatch(analytics.to_kafka(self.settings, now))
         place = str(analytics.checkpoint(self.settings, "main"))
         writer.option("checkpointLocation", place).trigger(availableNow=True).start().awaitTermination()
 

@@ -17,9 +17,6 @@ from paxtrail.settings import Settings
 from paxtrail.tables import bronze
 from paxtrail.transforms import analytics
 
-READ = analytics.READ
-"""Columns of bronze.events that a stream of facts selects: what `foreachBatch` gets is no table any more, and has all that was read."""
-
 
 def lanes(settings: Settings) -> dict[str, str]:
     """Path of the table of events of each lane, created empty where it is not there."""
@@ -28,6 +25,11 @@ def lanes(settings: Settings) -> dict[str, str]:
 
 def checkpoint(settings: Settings, lane: str) -> Path:
     return settings.home / "checkpoints" / f"analytics.{lane}"
+
+
+def needed(rows: DataFrame) -> DataFrame:
+    """What facts are made of, to be left of a stream: what `foreachBatch` gets is no table any more, and has all that was read."""
+    return rows.select(*analytics.READ)
 
 
 def to_kafka(settings: Settings, clock: Callable[[], int]) -> Callable[[DataFrame, int], None]:
