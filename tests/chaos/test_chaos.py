@@ -62,7 +62,7 @@ class Load(threading.Thread):
 
     def __init__(self, settings: Settings, seed: int, clock: Clock, count: int) -> None:
         super().__init__(name="load", daemon=True)
-        self._stop = threading.Event()
+        self._ended = threading.Event()
         self._producer: Producer = Wrong(producer(settings.kafka.brokers), clock)
         options = Options(end_us=int(time.time() * 1e6), seed=seed, limit=count // 60 + 1, passengers=6, history_days=3)
         self._messages = Simulation(options, Noise(duplicates=0.05, conflicts=0.01, disorder=0.2, late=0.05, broken=0.05)).messages()
@@ -75,14 +75,14 @@ class Load(threading.Thread):
             self.failed = error
 
     def stop(self) -> None:
-        self._stop.set()
+        self._ended.set()
         self.join()
         if self.failed is not None:
             raise self.failed
 
     def _until_stopped(self) -> Iterator[Message]:
         for message in self._messages:
-            if self._stop.is_set():
+            if self._ended.is_set():
                 return
             yield message
 

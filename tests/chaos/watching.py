@@ -33,14 +33,14 @@ class Reader(threading.Thread):
         self._settings, self._random = settings, random
         token = issuer.load(settings).token(access.load(settings.conf), "agent", subject="chaos", purposes=("care",))
         self._headers = {"Authorization": f"Bearer {token}", "Paxtrail-Purpose": "care"}
-        self._stop = threading.Event()
+        self._ended = threading.Event()
         self._newest: defaultdict[str, int] = defaultdict(int)
         self._documents: dict[tuple[str, int], str] = {}
         self.wrong: list[str] = []
         self.answers: Counter[str] = Counter()
 
     def stop(self) -> None:
-        self._stop.set()
+        self._ended.set()
         self.join()
 
     def run(self) -> None:
@@ -48,7 +48,7 @@ class Reader(threading.Thread):
         with httpx.Client(base_url=address, headers=self._headers, timeout=40, trust_env=False) as client:
             known: list[str] = []
             looked = 0.0
-            while not self._stop.wait(_PAUSE_S):
+            while not self._ended.wait(_PAUSE_S):
                 if time.monotonic() - looked > 5:
                     known, looked = self._known() or known, time.monotonic()
                 if known:
@@ -89,7 +89,7 @@ class Batches(threading.Thread):
     def __init__(self, settings: Settings) -> None:
         super().__init__(name="batches", daemon=True)
         self._settings = settings
-        self._stop = threading.Event()
+        self._ended = threading.Event()
         self._now: BatchRun | None = None
         self.runs: list[str] = []
         self.drifted = 0
@@ -106,11 +106,11 @@ class Batches(threading.Thread):
 
     def stop(self) -> None:
         """The run at work has ended well."""
-        self._stop.set()
+        self._ended.set()
         self.join()
 
     def run(self) -> None:
-        while not self._stop.is_set():
+        while not self._ended.is_set():
             run_id = f"chaos-{len(self.runs)}"
             while not self._finished(run_id):
                 time.sleep(1)

@@ -77,7 +77,7 @@ async def test_a_stream_ends_with_its_token_and_signing_in_is_asked_for(api: Cli
     await signed_in(api)
     async with listening(api) as events:
         await newest(events)
-        monkeypatch.setattr(api.app.state.gate.verifier, "_clock", lambda: time.time() + 7200)
+        monkeypatch.setattr(api.app.state.gate._verifier, "_clock", lambda: time.time() + 7200)
         assert {name async for name, _ in events} <= {"age"}
     assert (await api.http.get(f"/agent/customers/{world.customer()}/changes")).status_code == 401
     home = (await api.http.get("/agent")).text

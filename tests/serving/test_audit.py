@@ -108,7 +108,9 @@ async def test_who_reads_more_customers_than_usual_is_alarmed_about_without_a_na
     assert not any(name in line for name in ("curious", "unheard", *others(1)) for line in (*warned, text))
     world.sql("delete from reads", database="vault")
     await api.app.state.serving.audit.check()
-    assert "paxtrail_api_unusual_readers{" not in (await api.http.get("/metrics")).text
+    text = (await api.http.get("/metrics")).text
+    assert 'paxtrail_api_unusual_readers{client="desk",role="agent"} 0.0' in text
+    assert 'paxtrail_api_unusual_readers{client="desk",role="new"} 0.0' in text
 
 
 def run(settings: Settings, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, list[dict[str, Any]]]:
